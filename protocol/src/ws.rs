@@ -1,0 +1,148 @@
+//! WebSocket frames: JSON text, one object each.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Cursor, Event};
+
+/// Most subscriptions on a socket.
+pub const MAX_SUBSCRIPTIONS: usize = 256;
+/// Largest message a client may send, bytes, fragmented or not.
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Seconds between the server's pings.
+pub const HEARTBEAT_S: u64 = 15;
+/// The WebSocket subprotocol; a browser without a cookie adds `bearer.TOKEN`.
+pub const SUBPROTOCOL: &str = "limelight.v1";
+
+/// What a client says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ClientFrame {
+    /// Follow a topic.
+    Subscribe {
+        /// The client's own name for the subscription.
+        id: String,
+        /// The topic, as text: an unknown one is answered, not a fault of the frame.
+        topic: String,
+        /// Go on after this; position 0 is the beginning of what is kept. Absent: from now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Cursor>,
+        /// First send how things stand.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        snapshot: bool,
+    },
+    /// Stop following.
+    Unsubscribe {
+        /// The subscription.
+        id: String,
+    },
+    /// Ask for a sign of life.
+    Ping {
+        /// Comes back in the answer.
+        nonce: u64,
+    },
+}
+
+/// What the server says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ServerFrame {
+    /// The first frame.
+    Hello {
+        /// Identity of the journal.
+        epoch: String,
+        /// Name and version of the server.
+        server: String,
+        /// Seconds between pings; a client that hears nothing for three times that may give up.
+        heartbeat_s: u64,
+    },
+    /// A topic is followed from here on.
+    Subscribed {
+        /// The subscription.
+        id: String,
+        /// The topic.
+        topic: String,
+        /// Events after this follow.
+        position: u64,
+        /// Whether everything after the client's cursor follows without a gap.
+        recovered: bool,
+    },
+    /// How things stand at a place in the journal.
+    Snapshot {
+        /// The subscription.
+        id: String,
+        /// Events after this follow.
+        position: u64,
+        /// `Execution`, `Page<Execution>`, `TestRun`, `ActorTree`, ... as the topic calls for.
+        data: Box<RawValue>,
+    },
+    /// Something happened.
+    Event {
+        /// The subscription.
+        id: String,
+        /// What.
+        event: Box<Event>,
+    },
+    /// Several things happened.
+    Events {
+        /// The subscription.
+        id: String,
+        /// What, in order.
+        events: Vec<Event>,
+    },
+    /// The client is behind; what it misses follows from the journal.
+    Lagged {
+        /// The subscription.
+        id: String,
+        /// Last position sent.
+        from: u64,
+        /// Newest position there is.
+        to: u64,
+    },
+    /// What came after the client's cursor is not there any more. A snapshot follows.
+    Gap {
+        /// The subscription.
+        id: String,
+        /// Why.
+        reason: GapReason,
+    },
+    /// A frame could not be followed.
+    Error {
+        /// The subscription, where the frame named one.
+        id: Option<String>,
+        /// Stable name.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+    /// Answer to a ping.
+    Pong {
+        /// As in the ping.
+        nonce: u64,
+    },
+}
+
+/// Why there is a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GapReason {
+    /// The events are past their retention.
+    Retention,
+    /// The cursor is from another journal.
+    Epoch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_frames_read_as_the_contract_says() {
+        let text = r#"{"type":"subscribe","id":"b","topic":"executions","snapshot":true}"#;
+        let frame: ClientFrame = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&frame).unwrap(), text);
+        let text = r#"{"type":"subscribe","id":"a","topic":"metrics","after":{"epoch":"e","position":8100}}"#;
+        let frame: ClientFrame = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&frame).unwrap(), text);
+    }
+}
