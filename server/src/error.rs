@@ -368,7 +368,11 @@ mod tests {
     async fn every_unreadable_request_is_a_problem_with_its_own_code() {
         for (request, status, code) in [
             (post("/api/things/1?count=1", "{"), 400, "invalid_json"),
-            (post("/api/things/1?count=1", r#"{"count":-1}"#), 422, "invalid_body"),
+            (
+                post("/api/things/1?count=1", r#"{"count":-1}"#),
+                422,
+                "invalid_body",
+            ),
             (post("/api/things/x?count=1", "{}"), 404, "not_found"),
             (post("/api/things/1?count=x", "{}"), 400, "invalid_query"),
             (post("/api/nothing", "{}"), 404, "not_found"),
@@ -378,7 +382,10 @@ mod tests {
                 "unsupported_media_type",
             ),
             (
-                post("/api/things/1?count=1", r#"{"count":1,"more":"0123456789012345678901234567890123456789012345678901234567890123456789"}"#),
+                post(
+                    "/api/things/1?count=1",
+                    r#"{"count":1,"more":"0123456789012345678901234567890123456789012345678901234567890123456789"}"#,
+                ),
                 413,
                 "too_large",
             ),
