@@ -1,6 +1,7 @@
 //! The command line.
 
 mod args;
+pub mod run;
 pub mod token;
 
 pub use args::{
