@@ -154,3 +154,6 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

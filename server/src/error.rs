@@ -27,7 +27,7 @@ pub struct ApiError {
     code: &'static str,
     detail: String,
     faults: Vec<Fault>,
-    header: Option<(header::HeaderName, String)>,
+    header: Option<(&'static str, Box<str>)>,
 }
 
 impl ApiError {
@@ -41,7 +41,7 @@ impl ApiError {
         }
     }
 
-    fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+    fn with_header(mut self, name: &'static str, value: impl Into<Box<str>>) -> Self {
         self.header = Some((name, value.into()));
         self
     }
@@ -54,7 +54,7 @@ impl ApiError {
     /// 401: nobody is known to be behind the request.
     pub fn unauthorized(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)
-            .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="limelight""#)
+            .with_header("www-authenticate", r#"Bearer realm="limelight""#)
     }
 
     /// 403: the caller may not do that.
@@ -77,7 +77,7 @@ impl ApiError {
             .join(", ");
         let detail = format!("{method} is not among the methods of this path: {allowed}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
-            .with_header(header::ALLOW, allowed)
+            .with_header("allow", allowed)
     }
 
     /// 409: it cannot be done in the present state.
@@ -123,13 +123,12 @@ impl ApiError {
     pub fn too_many(retry_after_s: u64) -> Self {
         let detail = format!("too many attempts: try again in {retry_after_s} s");
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail)
-            .with_header(header::RETRY_AFTER, retry_after_s.to_string())
+            .with_header("retry-after", retry_after_s.to_string())
     }
 
     /// 503: it would work, but not now.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
-            .with_header(header::RETRY_AFTER, "1")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header("retry-after", "1")
     }
 
     /// 500: a fault of the server. `error` is logged, with its causes where it shows them under
@@ -195,7 +194,7 @@ impl ResponseError for ApiError {
             .insert_header((header::CONTENT_TYPE, PROBLEM_JSON))
             .insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some((name, value)) = &self.header {
-            response.insert_header((name.clone(), value.as_str()));
+            response.insert_header((*name, value.as_ref()));
         }
         match serde_json::to_vec(&self.problem()) {
             Ok(body) => response.body(body),

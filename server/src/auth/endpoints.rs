@@ -100,12 +100,16 @@ async fn by_password(auth: &Auth, name: &str, password: String) -> Result<UserRe
     post,
     path = "/api/auth/logout",
     tag = "auth",
-    responses((status = 204, description = "Signed out"))
+    responses(
+        (status = 204, description = "Signed out"),
+        (status = 403, description = "Sent by another site's page", body = Problem),
+    )
 )]
-pub async fn logout(request: HttpRequest) -> HttpResponse {
-    HttpResponse::NoContent()
+pub async fn logout(request: HttpRequest, auth: web::Data<Auth>) -> Result<HttpResponse, ApiError> {
+    auth.origins.check_when_present(&request)?;
+    Ok(HttpResponse::NoContent()
         .cookie(cookie::end(&request))
-        .finish()
+        .finish())
 }
 
 /// Who is signed in.

@@ -99,10 +99,11 @@ impl Jwks {
         let due = cache
             .tried
             .is_none_or(|tried| now.duration_since(tried) >= MIN_INTERVAL);
-        if due && (unknown || old) {
-            if let Err(error) = self.refresh(&mut cache, now).await {
-                tracing::warn!(error = %format_args!("{error:#}"), "the JWKS cannot be read again");
-            }
+        if due
+            && (unknown || old)
+            && let Err(error) = self.refresh(&mut cache, now).await
+        {
+            tracing::warn!(error = %format_args!("{error:#}"), "the JWKS cannot be read again");
         }
         match kid {
             Some(kid) => cache.named.get(kid).cloned().into_iter().collect(),

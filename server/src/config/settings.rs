@@ -113,7 +113,7 @@ impl Settings {
         Self::from_toml(&text).with_context(|| format!("in {}", path.display()))
     }
 
-    fn from_toml(text: &str) -> anyhow::Result<Self> {
+    pub(super) fn from_toml(text: &str) -> anyhow::Result<Self> {
         toml::from_str(text).map_err(|error| {
             // The error's own display quotes the line, secret or not.
             let before = error.span().and_then(|span| text.get(..span.start));
@@ -345,6 +345,3 @@ fn check(config: &Config) -> anyhow::Result<()> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;
