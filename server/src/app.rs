@@ -98,7 +98,7 @@ impl App {
     /// When the store cannot be opened.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let (store, writer) = Store::open(StoreOptions::from(config)).await?;
-        let metrics = Metrics::default();
+        let metrics = Metrics::new()?;
         let supervision = Supervision { registry: Registry::default(), metrics: metrics.clone() };
         let bus = Bus::default();
         let head = Arc::new(AtomicU64::new(store.head().await?));

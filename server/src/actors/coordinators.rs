@@ -117,9 +117,8 @@ impl Coordinators {
         let _held = match &key {
             Some(key) => {
                 let held = self.keyed.lock().await;
-                if let Some(id) = self.services.store.by_idempotency_key(key).await?
-                    && let Some(execution) = self.services.store.get_execution(caller, id).await?
-                {
+                let known = self.services.store.execution_by_idempotency_key(caller, key).await?;
+                if let Some(execution) = known {
                     return Ok(execution);
                 }
                 Some(held)
@@ -216,7 +215,7 @@ impl Coordinators {
             Coordinator::factory(Arc::clone(&self.services), id, fresh),
         );
         live.insert(id, handle.clone());
-        self.services.metrics.set_running_executions(live.len());
+        self.services.metrics.set_executions_running(live.len());
         drop(live);
         let (all, ended) = (Arc::clone(&self.live), handle.clone());
         let metrics = self.services.metrics.clone();
@@ -224,7 +223,7 @@ impl Coordinators {
             ended.ended().await;
             let mut live = all.lock();
             live.remove(&id);
-            metrics.set_running_executions(live.len());
+            metrics.set_executions_running(live.len());
         });
         handle
     }

@@ -47,11 +47,14 @@ impl HostCollector {
         let now = clock::now();
         let sample = self.sampler.sample(now);
         self.services.metrics.set_host(&sample);
-        self.services.metrics.set_actors(&self.services.supervision.registry);
+                let Services { metrics, supervision, slots, .. } = &*self.services;
+        metrics.set_actors(&supervision.registry.tree().actors);
+        metrics.set_slots(slots.taken(), slots.total());
         let store = store(Arc::clone(&self.services), sample, self.last);
         self.last = now;
         ctx.spawn(store.into_actor(self).map(|stored, this, _| {
             this.storing = false;
+            this.services.metrics.set_store_up(stored.is_ok());
             if let Err(error) = stored {
                 tracing::warn!(%error, "a reading of the host was not stored");
             }

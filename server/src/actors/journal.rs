@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     store::{Append, AppendError, CommittedEvent, JournalWriter},
-    telemetry::Metrics,
+    telemetry::{Metrics, events::CommitFailed},
 };
 
 /// Most events in one transaction.
@@ -101,12 +101,15 @@ impl Journal {
     ) {
         let events: Vec<_> = results.iter().flatten().flatten().cloned().collect();
         if let Some(last) = events.last() {
-            self.parts.metrics.journal_committed(began.elapsed(), events.len());
+            self.parts.metrics.observe_commit(events.len(), began.elapsed());
             self.parts.head.store(last.position, Release);
             // A batch that the hub has no room for is noticed there and read from the store.
             let _ = self.parts.hub.try_send(Publish(events));
         }
         for (result, answer) in results.into_iter().zip(answers) {
+            if let Err(AppendError::Store(error)) = &result {
+                self.parts.metrics.emit(CommitFailed { error: &error.to_string() });
+            }
             // Nobody waiting any more is nobody to answer; the events are committed all the same.
             let _ = answer.send(result);
         }

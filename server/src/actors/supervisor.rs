@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
 
 use super::vitals::{Registry, Vitals};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, events::ActorRestarted};
 
 /// Messages that wait for one actor at most; [`Handle::try_send`] refuses more.
 pub const MAILBOX_CAPACITY: usize = 1024;
@@ -274,12 +274,17 @@ async fn keep<A: Supervised>(
             End::Failed(error) => (error, false),
             End::Panicked(error) => (error, true),
         };
-        tracing::warn!(actor = vitals.path(), %error, panicked, "restarting");
-        vitals.ended(ActorState::Restarting, Some(error), panicked);
-        supervision.metrics.actor_restarted(vitals.kind(), panicked);
         if began.elapsed() >= HEALTHY_AFTER {
             backoff = FIRST_BACKOFF;
         }
+        supervision.metrics.emit(ActorRestarted {
+            path: vitals.path(),
+            kind: vitals.kind(),
+            panicked,
+            error: &error,
+            backoff_s: backoff.as_secs_f64(),
+        });
+        vitals.ended(ActorState::Restarting, Some(error), panicked);
         tokio::time::sleep(backoff).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
         vitals.restarted();
@@ -345,7 +350,7 @@ mod tests {
 
     fn world() -> (Supervision, Handle<Counter>) {
         let supervision =
-            Supervision { registry: Registry::default(), metrics: Metrics::default() };
+            Supervision { registry: Registry::default(), metrics: Metrics::new().unwrap() };
         let arbiter = actix_rt::Arbiter::current();
         let handle = supervise(&supervision, &arbiter, "system/counter".into(), |lease| Counter {
             lease,

@@ -26,7 +26,7 @@ use crate::{
     auth::Caller,
     clock,
     executor::{
-        self, CommandJob, Failure, Program, Report, StopHandle, StopSignal, stop_channel,
+        self, CommandJob, Failure, Program, Report, Stopper, StopSignal,
     },
     services::Services,
     store::{Append, PendingEvent, ReadModel},
@@ -46,7 +46,7 @@ pub struct TestRunner {
     suite: Option<Suite>,
     run: Option<TestRun>,
     answer: Option<Answer>,
-    stop: Option<StopHandle>,
+    stop: Option<Stopper>,
     cancelled: bool,
 }
 
@@ -73,7 +73,7 @@ impl Actor for TestRunner {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(run) = self.run.take() else { return };
-        let (stop, signal) = stop_channel();
+        let (stop, signal) = Stopper::new();
         self.stop = Some(stop);
         let recorder = Recorder { services: Arc::clone(&self.services), run };
         let work = perform(recorder, self.suite.take(), self.answer.take(), signal, ctx.address());
@@ -232,7 +232,7 @@ impl Recorder {
         }
         for case in &cases {
             self.run.counts.add(case.status);
-            self.services.metrics.test_case(case.status);
+            self.services.metrics.observe_case(case.status);
         }
         let bodies = cases.iter().cloned().map(EventBody::TestCase).collect();
         self.append(bodies, cases).await

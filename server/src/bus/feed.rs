@@ -1,6 +1,6 @@
 //! One follower's way through a topic: from its cursor through the store to the live tail.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures_util::stream::{self, Stream};
 
@@ -12,7 +12,7 @@ use crate::{
 use limelight_protocol::{Stream as EventStream, Topic};
 
 /// Most events in an item.
-const ITEM_EVENTS: usize = 128;
+const ITEM_EVENTS: u64 = 128;
 /// About the most bytes in an item read from a tail.
 const ITEM_BYTES: usize = 32 * 1024;
 
@@ -33,7 +33,12 @@ pub struct Feed {
 #[derive(Debug)]
 pub enum FeedItem {
     /// The next events.
-    Events(Vec<Arc<CommittedEvent>>),
+    Events {
+        /// Oldest first, at least one.
+        events: Vec<Arc<CommittedEvent>>,
+        /// When the oldest was published; none when they come from the store.
+        published: Option<Instant>,
+    },
     /// The follower was too slow for the tail; what it misses follows from the store.
     Lagged {
         /// Last position given.
@@ -46,7 +51,7 @@ pub enum FeedItem {
 }
 
 impl Feed {
-    /// Subscribes; [`Feed::after`] or [`Feed::from_now`] says from where.
+    /// Subscribes; [`Feed::after`] says from where.
     #[must_use]
     pub fn subscribe(bus: &Bus, store: Store, caller: Caller, topic: Topic) -> Self {
         let subscription = bus.subscribe(topic);
@@ -101,22 +106,22 @@ impl Feed {
                     Ok(events) => events,
                     Err(error) => return FeedItem::Failed(error),
                 };
-                if events.len() < ITEM_EVENTS {
+                if (events.len() as u64) < ITEM_EVENTS {
                     self.from_store = false;
                     self.complete_to = evicted_to;
                 }
                 if let Some(last) = events.last() {
                     self.advance(last.position);
-                    return FeedItem::Events(events);
+                    return FeedItem::Events { events, published: None };
                 }
             } else {
-                match self.subscription.read(self.cursor, self.complete_to, ITEM_EVENTS, ITEM_BYTES)
+                match self.subscription.read(self.cursor, self.complete_to, ITEM_EVENTS as usize, ITEM_BYTES)
                 {
-                    Tail::Events(events) => {
+                    Tail::Events { events, published } => {
                         if let Some(last) = events.last() {
                             self.advance(last.position);
                         }
-                        return FeedItem::Events(events);
+                        return FeedItem::Events { events, published: Some(published) };
                     }
                     Tail::Empty => self.subscription.changed().await,
                     Tail::Behind { newest } => {

@@ -1,6 +1,9 @@
 //! What a follower of a topic is told, from the opening on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{
     StreamExt,
@@ -48,7 +51,12 @@ pub enum Told {
     /// How things stand.
     Snapshot(Snapshot),
     /// The next events.
-    Events(Vec<Arc<CommittedEvent>>),
+    Events {
+        /// Oldest first, at least one.
+        events: Vec<Arc<CommittedEvent>>,
+        /// When the oldest was published; none when they come from the store.
+        published: Option<Instant>,
+    },
     /// The follower was too slow; what it misses follows.
     Lagged {
         /// Last position told.
@@ -69,7 +77,7 @@ pub fn follow(services: Arc<Services>, caller: Caller, request: Request) -> BoxS
     let told = |opened: Result<(Vec<Told>, Feed), StoreError>| match opened {
         Ok((opening, feed)) => {
             let rest = feed.into_stream().map(|item| match item {
-                FeedItem::Events(events) => Told::Events(events),
+                FeedItem::Events { events, published } => Told::Events { events, published },
                 FeedItem::Lagged { from, to } => Told::Lagged { from, to },
                 FeedItem::Failed(error) => Told::Failed(error),
             });

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Rows in the snapshot of a list.
-const ROWS: usize = 50;
+const ROWS: u64 = 50;
 /// Tries at reading rows between which nothing was committed.
 const TRIES: usize = 3;
 
@@ -68,7 +68,7 @@ async fn rows(
         }
         Topic::TestRun(id) => to_raw_value(&store.get_test_run(caller, *id).await?),
         Topic::Tests => to_raw_value(&store.list_test_runs(caller, None, ROWS).await?),
-        Topic::Metrics => to_raw_value(&store.latest_sample().await?),
+        Topic::Metrics => to_raw_value(&store.latest_sample(caller).await?),
         Topic::Actors => to_raw_value(&registry.tree()),
         Topic::Log(..) => to_raw_value(&None::<Page<()>>),
     };

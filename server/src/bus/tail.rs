@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use limelight_protocol::{Stream, Topic};
@@ -26,9 +27,12 @@ struct Topics {
     position: u64,
 }
 
+/// An event, and when it was published.
+type Published = (Instant, Arc<CommittedEvent>);
+
 #[derive(Debug, Default)]
 struct TopicTail {
-    events: VecDeque<Arc<CommittedEvent>>,
+    events: VecDeque<Published>,
     bytes: usize,
     /// Newest event that was published but is not in `events` any more; 0 for none.
     evicted_to: u64,
@@ -39,8 +43,13 @@ struct TopicTail {
 /// What a tail holds after a follower's place.
 #[derive(Debug)]
 pub enum Tail {
-    /// Events that follow, oldest first.
-    Events(Vec<Arc<CommittedEvent>>),
+    /// What follows.
+    Events {
+        /// Oldest first, at least one.
+        events: Vec<Arc<CommittedEvent>>,
+        /// When the oldest was published.
+        published: Instant,
+    },
     /// Nothing new.
     Empty,
     /// Some of what follows is only in the store.
@@ -79,9 +88,10 @@ impl Bus {
             topics.skip_to(first.position - 1);
         }
         topics.position = topics.position.max(last.position);
+        let now = Instant::now();
         for event in events {
             for topic in journal_topics(event) {
-                topics.push(&topic, event);
+                topics.push(&topic, now, event);
             }
         }
         topics.wake(events.iter().flat_map(|event| journal_topics(event)));
@@ -92,8 +102,9 @@ impl Bus {
         let Some(first) = events.first() else { return };
         let topic = Topic::from(first.stream.clone());
         let mut topics = self.0.lock();
+        let now = Instant::now();
         for event in events {
-            topics.push(&topic, event);
+            topics.push(&topic, now, event);
         }
         topics.wake([topic]);
     }
@@ -123,16 +134,16 @@ impl Topics {
         }
     }
 
-    fn push(&mut self, topic: &Topic, event: &Arc<CommittedEvent>) {
+    fn push(&mut self, topic: &Topic, now: Instant, event: &Arc<CommittedEvent>) {
         let Some(tail) = self.by_topic.get_mut(topic) else { return };
         if event.position <= tail.newest {
             return;
         }
         tail.newest = event.position;
         tail.bytes += event.wire.len();
-        tail.events.push_back(Arc::clone(event));
+        tail.events.push_back((now, Arc::clone(event)));
         while tail.events.len() > TAIL_EVENTS || tail.bytes > TAIL_BYTES {
-            let Some(oldest) = tail.events.pop_front() else { break };
+            let Some((_, oldest)) = tail.events.pop_front() else { break };
             tail.bytes -= oldest.wire.len();
             tail.evicted_to = oldest.position;
         }
@@ -194,20 +205,23 @@ impl Subscription {
         if tail.evicted_to > complete_to {
             return Tail::Behind { newest: tail.newest };
         }
-        let from = tail.events.partition_point(|event| event.position <= after);
+        let from = tail.events.partition_point(|(_, event)| event.position <= after);
         let mut bytes = 0;
         let events: Vec<_> = tail
             .events
             .range(from..)
             .take(max_events)
-            .take_while(|event| {
+            .take_while(|(_, event)| {
                 let fits = bytes < max_bytes;
                 bytes += event.wire.len();
                 fits
             })
-            .cloned()
+            .map(|(_, event)| Arc::clone(event))
             .collect();
-        if events.is_empty() { Tail::Empty } else { Tail::Events(events) }
+        match tail.events.get(from) {
+            Some(&(published, _)) => Tail::Events { events, published },
+            None => Tail::Empty,
+        }
     }
 
     /// Waits until the topic may hold something new. Nothing published since the last

@@ -5,16 +5,16 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use limelight_protocol::{
-    ExecutionStatus, Problem,
+    Problem,
     rest::Overview,
     workflow::{StartRun, Started},
 };
 
 use super::runs;
-use crate::{app::App, auth::Caller, clock, error::ApiError, store::ExecutionFilter};
+use crate::{app::App, auth::Caller, clock, error::ApiError};
 
-const RUNNING: usize = 50;
-const RECENT: usize = 20;
+const RUNNING: u64 = 50;
+const RECENT: u64 = 20;
 const DAY_S: f64 = 86_400.0;
 
 /// Registers the routes.
@@ -31,22 +31,11 @@ pub async fn overview(app: web::Data<App>, caller: Caller) -> Result<web::Json<O
     let store = &app.services.store;
     // Read first: what is committed while the rest is read comes again as an event.
     let position = store.head().await?;
-    let mut running = Vec::new();
-    for status in [ExecutionStatus::Running, ExecutionStatus::Paused, ExecutionStatus::Pending] {
-        let filter = ExecutionFilter { status: Some(status), ..ExecutionFilter::default() };
-        running.extend(store.list_executions(&caller, &filter, None, RUNNING).await?.items);
-    }
-    running.sort_by(|a, b| b.id.cmp(&a.id));
-    running.truncate(RUNNING);
-    let newest = store
-        .list_executions(&caller, &ExecutionFilter::default(), None, RUNNING + RECENT)
-        .await?;
-    let ended = newest.items.into_iter().filter(|execution| execution.status.is_terminal());
     Ok(web::Json(Overview {
-        running,
-        recent: ended.take(RECENT).collect(),
+        running: store.live_executions(&caller, RUNNING).await?,
+        recent: store.ended_executions(&caller, RECENT).await?,
         workflows: store.count_workflows(&caller).await?,
-        last_day: store.counts_since(&caller, clock::now().plus_s(-DAY_S)).await?,
+        last_day: store.execution_counts_since(&caller, clock::now().plus_s(-DAY_S)).await?,
         position,
     }))
 }

@@ -84,7 +84,7 @@ pub async fn follow(
 
 fn spell(epoch: &str, told: Told) -> String {
     match told {
-        Told::Events(events) => {
+        Told::Events { events, .. } => {
             let mut text = String::new();
             for event in events {
                 // Writing to a String cannot fail.

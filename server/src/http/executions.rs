@@ -43,8 +43,6 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// Longest `Idempotency-Key`, in bytes.
 const LONGEST_KEY: usize = 255;
-/// Most events on a page.
-const MOST_EVENTS: usize = 500;
 
 fn not_found(id: ExecutionId) -> ApiError {
     ApiError::not_found("execution_not_found", format!("there is no execution {id}"))
@@ -149,7 +147,7 @@ pub async fn control_all(
 ) -> ControlAll {
     caller.require(Role::Operator)?;
     let mut items = Vec::new();
-    for id in app.services.store.live_of_workflow(workflow).await? {
+    for id in app.services.store.live_executions_of_workflow(caller, workflow).await? {
         match app.coordinators.control(id, command.clone()).await {
             Ok(execution) => items.push(execution),
             Err(ControlError::Rejected(_)) => {}
@@ -173,7 +171,7 @@ pub struct Filter {
     /// Only those whose name or workflow's name holds this text.
     search: Option<String>,
     /// Rows on a page: 1 to 500, 50 when absent.
-    limit: Option<usize>,
+    limit: Option<u64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -228,17 +226,17 @@ pub struct After {
     /// Only events with `seq` above this; 0 when absent.
     after: Option<u64>,
     /// Events on a page: 1 to 500, 50 when absent.
-    limit: Option<usize>,
+    limit: Option<u64>,
 }
 
 /// A page of events around the text they already are.
-fn event_page(epoch: &str, after: u64, limit: usize, events: &[std::sync::Arc<CommittedEvent>]) -> HttpResponse {
+fn event_page(epoch: &str, after: u64, limit: u64, events: &[std::sync::Arc<CommittedEvent>]) -> HttpResponse {
     let next_after = events.last().map_or(after, |event| event.seq);
     let items: Vec<&str> = events.iter().map(|event| &*event.wire).collect();
     let body = format!(
         r#"{{"epoch":"{epoch}","items":[{}],"next_after":{next_after},"more":{}}}"#,
         items.join(","),
-        events.len() == limit,
+        events.len() as u64 == limit,
     );
     HttpResponse::Ok().content_type("application/json").body(body)
 }
@@ -249,7 +247,7 @@ async fn stream_page(
     stream: &Stream,
     query: &After,
 ) -> Result<HttpResponse, ApiError> {
-    let limit = paging::limit(query.limit)?.min(MOST_EVENTS);
+    let limit = paging::limit(query.limit)?;
     let after = query.after.unwrap_or(0);
     let events = app.services.store.read_stream(caller, stream, after, limit).await?;
     Ok(event_page(app.services.store.epoch(), after, limit, &events))

@@ -44,7 +44,7 @@ pub struct Span {
     ))]
 pub async fn system(
     app: web::Data<App>,
-    _caller: Caller,
+    caller: Caller,
     span: web::Query<Span>,
 ) -> Result<web::Json<HostHistory>, ApiError> {
     let to = span.to.unwrap_or_else(clock::now);
@@ -59,7 +59,7 @@ pub async fn system(
         let detail = format!("that is too many points: step_s must be at least {narrowest}");
         return Err(ApiError::bad_request("too_many_points", detail));
     }
-    Ok(web::Json(app.services.store.history(from, to, step_s as u32).await?))
+    Ok(web::Json(app.services.store.history(&caller, from, to, step_s as u32).await?))
 }
 
 /// Everything in the Prometheus text format.

@@ -33,7 +33,7 @@ pub async fn observe(
         Err(error) => error.as_response_error().status_code(),
     };
     if let Some(app) = app {
-        app.services.metrics.observe_http(&method, &route, status.as_u16(), began.elapsed());
+        app.services.metrics.observe_http(method.as_str(), &route, status.as_u16(), began.elapsed());
     }
     tracing::debug!(%method, %route, status = status.as_u16(), "answered");
     answered

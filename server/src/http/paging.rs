@@ -5,15 +5,15 @@ use utoipa::IntoParams;
 
 use crate::error::ApiError;
 
-const DEFAULT_LIMIT: usize = 50;
-const MOST: usize = 500;
+const DEFAULT_LIMIT: u64 = 50;
+const MOST: u64 = 500;
 
 /// Query of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Paging {
     /// Rows on a page: 1 to 500, 50 when absent.
-    pub limit: Option<usize>,
+    pub limit: Option<u64>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
 }
@@ -22,7 +22,7 @@ pub struct Paging {
 ///
 /// # Errors
 /// 400 when it is not within 1 to 500.
-pub fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
+pub fn limit(limit: Option<u64>) -> Result<u64, ApiError> {
     match limit.unwrap_or(DEFAULT_LIMIT) {
         limit @ 1..=MOST => Ok(limit),
         other => {

@@ -48,9 +48,12 @@ pub async fn start(
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Role::Operator)?;
     let StartRun { workflow, params, name, labels } = body.into_inner();
-    let version = app.services.store.find_workflow(&caller, &workflow).await?.ok_or_else(|| {
+    let store = &app.services.store;
+    let unknown = || {
         ApiError::not_found("workflow_not_found", format!("no workflow is called {workflow:?}"))
-    })?;
+    };
+    let id = store.find_workflow_by_name(&caller, &workflow).await?.ok_or_else(unknown)?.id;
+    let version = store.get_workflow_version(&caller, id, None).await?.ok_or_else(unknown)?;
     let execute = Execute { params, name, labels };
     executions::start(&app, &caller, &version, execute, idempotency_key(&request)?).await
 }

@@ -26,7 +26,7 @@ use crate::{
     auth::Caller,
     clock,
     error::ApiError,
-    store::{NewWorkflow, StoredVersion},
+    store::{NewVersion, NewWorkflow, StoredVersion},
 };
 
 /// Registers the routes.
@@ -147,6 +147,29 @@ fn new_workflow(id: WorkflowId, definition: &Definition, source: String) -> NewW
     }
 }
 
+/// Adds a version, unless the newest is the same to the letter.
+async fn add_when_changed(
+    app: &App,
+    caller: &Caller,
+    known: &StoredVersion,
+    definition: &Definition,
+    source: String,
+) -> Result<(), ApiError> {
+    if known.source == source {
+        return Ok(());
+    }
+    let id = known.workflow.id;
+    let version = NewVersion {
+        name: definition.name().to_owned(),
+        description: definition.description().to_owned(),
+        source,
+        node_count: definition.nodes().len() as u32,
+        now: clock::now(),
+    };
+    let added = app.services.store.add_workflow_version(caller, id, version).await?;
+    added.map(drop).ok_or_else(|| not_found(id))
+}
+
 /// Make a workflow, or a new version of the one that has its name.
 #[utoipa::path(post, path = "/api/workflows/import", tag = "workflows",
     request_body(content = String, content_type = "application/yaml"),
@@ -164,12 +187,11 @@ pub async fn import(
     let (definition, source) = read(&body)?;
     may_define(&caller, &definition)?;
     let store = &app.services.store;
-    let id = match store.find_workflow(&caller, definition.name()).await? {
-        Some(known) if known.source == source => known.workflow.id,
+    let id = match store.find_workflow_by_name(&caller, definition.name()).await? {
         Some(known) => {
-            let id = known.workflow.id;
-            store.add_workflow_version(&caller, new_workflow(id, &definition, source)).await?;
-            id
+            let known = stored(&app, &caller, known.id, None).await?;
+            add_when_changed(&app, &caller, &known, &definition, source).await?;
+            known.workflow.id
         }
         None => {
             let id = WorkflowId(Uuid::now_v7());
@@ -243,10 +265,7 @@ pub async fn update(
     let known = stored(&app, &caller, *id, None).await?;
     let (definition, source) = read(&body)?;
     may_define(&caller, &definition)?;
-    if known.source != source {
-        let version = new_workflow(*id, &definition, source);
-        app.services.store.add_workflow_version(&caller, version).await?;
-    }
+    add_when_changed(&app, &caller, &known, &definition, source).await?;
     Ok(web::Json(detail(stored(&app, &caller, *id, None).await?)?))
 }
 
@@ -273,21 +292,20 @@ pub async fn delete(
 
 /// The versions of a workflow, newest first.
 #[utoipa::path(get, path = "/api/workflows/{id}/versions", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow"), Paging),
+    params(("id" = String, Path, description = "The workflow")),
     responses(
-        (status = 200, description = "A page", body = Page<WorkflowVersion>),
+        (status = 200, description = "All of them", body = Page<WorkflowVersion>),
         (status = 404, description = "No such workflow", body = Problem),
     ))]
 pub async fn versions(
     app: web::Data<App>,
     caller: Caller,
     id: web::Path<WorkflowId>,
-    query: web::Query<Paging>,
 ) -> Result<web::Json<Page<WorkflowVersion>>, ApiError> {
-    let limit = paging::limit(query.limit)?;
     stored(&app, &caller, *id, None).await?;
-    let store = &app.services.store;
-    Ok(web::Json(store.workflow_versions(&caller, *id, query.cursor.as_deref(), limit).await?))
+    let items = app.services.store.workflow_versions(&caller, *id).await?;
+    let total = Some(items.len() as u64);
+    Ok(web::Json(Page { items, next_cursor: None, total }))
 }
 
 /// The definition as its author wrote it.

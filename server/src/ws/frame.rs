@@ -20,7 +20,7 @@ pub fn control(frame: &ServerFrame) -> ByteString {
 pub fn told(id: &str, topic: &Topic, told: Told) -> ByteString {
     let id = || id.to_owned();
     control(&match told {
-        Told::Events(found) => return events(&id(), &found),
+        Told::Events { events: found, .. } => return events(&id(), &found),
         Told::Subscribed { position, recovered } => {
             ServerFrame::Subscribed { id: id(), topic: topic.to_string(), position, recovered }
         }

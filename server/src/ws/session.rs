@@ -25,8 +25,9 @@ use super::frame;
 use crate::{
     actors::vitals::Entry,
     auth::Caller,
-    bus::{self, Request},
+    bus::{self, Request, Told},
     services::Services,
+    telemetry::{Metrics, events::SubscriberLagged},
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_S);
@@ -44,6 +45,7 @@ pub struct Sessions(Arc<Mutex<Open>>);
 #[derive(Default)]
 struct Open {
     opened: u64,
+    subscriptions: usize,
     by_number: HashMap<u64, Option<Addr<Session>>>,
 }
 
@@ -56,10 +58,10 @@ impl Sessions {
         number
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.0.lock().by_number.len()
+    fn count_subscriptions(&self, more: isize, metrics: &Metrics) {
+        let mut open = self.0.lock();
+        open.subscriptions = open.subscriptions.saturating_add_signed(more);
+        metrics.set_subscribers(open.by_number.len(), open.subscriptions);
     }
 
     /// Closes every session with 1001; actix tells WebSocket actors nothing when it stops.
@@ -98,7 +100,6 @@ impl Session {
         first_topic: Option<Topic>,
     ) -> Self {
         let number = sessions.enter();
-        services.metrics.set_ws_connections(sessions.count());
         let vitals =
             services.supervision.registry.enter_scoped(format!("sessions/{number}"), "session");
         Self {
@@ -112,6 +113,10 @@ impl Session {
             unanswered_pings: 0,
             fragments: Vec::new(),
         }
+    }
+
+    fn count_subscriptions(&self, more: isize) {
+        self.sessions.count_subscriptions(more, &self.services.metrics);
     }
 
     fn beat(&mut self, ctx: &mut Ctx) {
@@ -148,7 +153,7 @@ impl Session {
             Ok(ClientFrame::Unsubscribe { id }) => match self.subscriptions.remove(&id) {
                 Some(subscription) => {
                     ctx.cancel_future(subscription);
-                    self.services.metrics.ws_subscriptions_changed(-1);
+                    self.count_subscriptions(-1);
                 }
                 None => {
                     Self::refuse(ctx, Some(id), "unknown_subscription", "no such subscription");
@@ -166,12 +171,12 @@ impl Session {
             let most = format!("a socket takes at most {MAX_SUBSCRIPTIONS} subscriptions");
             return Self::refuse(ctx, Some(id), "too_many_subscriptions", &most);
         }
+        self.count_subscriptions(1);
         let metrics = self.services.metrics.clone();
-        metrics.ws_subscriptions_changed(1);
         let (name, topic) = (id.clone(), request.topic.clone());
         let told = bus::follow(Arc::clone(&self.services), self.caller.clone(), request);
         let frames = told.map(move |told| {
-            metrics.delivered(&told);
+            observe(&metrics, &topic, &told);
             frame::told(&name, &topic, told)
         });
         self.subscriptions.insert(id, ctx.add_stream(frames));
@@ -192,6 +197,19 @@ impl Session {
     }
 }
 
+fn observe(metrics: &Metrics, topic: &Topic, told: &Told) {
+    match told {
+        Told::Events { published: Some(published), .. } => {
+            metrics.observe_delivery(published.elapsed());
+        }
+        Told::Lagged { from, to } => {
+            let topic = &topic.to_string();
+            metrics.emit(SubscriberLagged { topic, from: from + 1, to: *to });
+        }
+        _ => {}
+    }
+}
+
 impl Actor for Session {
     type Context = Ctx;
 
@@ -204,6 +222,7 @@ impl Actor for Session {
             server: concat!("limelight/", env!("CARGO_PKG_VERSION")).to_owned(),
             heartbeat_s: HEARTBEAT_S,
         }));
+        self.count_subscriptions(0);
         ctx.run_interval(HEARTBEAT, Self::beat);
         if let Some(topic) = self.first_topic.take() {
             let request = Request { topic, after: None, snapshot: false };
@@ -215,9 +234,7 @@ impl Actor for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.sessions.0.lock().by_number.remove(&self.number);
-        let metrics = &self.services.metrics;
-        metrics.set_ws_connections(self.sessions.count());
-        metrics.ws_subscriptions_changed(-(self.subscriptions.len() as i64));
+        self.count_subscriptions(-self.subscriptions.len().cast_signed());
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-const PAGE: usize = 1000;
+const PAGE: u64 = 1000;
 
 /// An execution as the store has it.
 pub struct Loaded {
@@ -41,12 +41,12 @@ impl From<StoreError> for LoadError {
 /// Loads an execution and makes this process its owner. `None` when there is no such execution.
 pub async fn load(services: Arc<Services>, id: ExecutionId) -> Result<Option<Loaded>, LoadError> {
     let store = &services.store;
-    let Some((_, _, source)) = store.pinned(id).await? else { return Ok(None) };
+    let Some((_, _, source)) = store.pinned_definition(id).await? else { return Ok(None) };
     // From here on no append of an earlier owner is taken, so the stream stands still.
-    let fence = store.claim(id, &services.owner).await?;
+    let fence = store.claim_execution(id, &services.owner).await?;
     let definition = Definition::parse(&source)
         .map_err(|faults| LoadError::Corrupt(format!("its definition is faulty: {faults:?}")))?;
-    let mut run = Run::new(Arc::new(definition));
+    let mut run = Run::new(Arc::new(definition)).with_id(id);
     replay(store, id, &mut run).await?;
     let Some(mut execution) = store.get_execution(&Caller::system(), id).await? else {
         return Ok(None);
@@ -71,7 +71,7 @@ async fn replay(store: &Store, id: ExecutionId, run: &mut Run) -> Result<(), Loa
                 .map_err(|error| corrupt(error.to_string()))?;
             after = committed.seq;
         }
-        if page.len() < PAGE {
+        if (page.len() as u64) < PAGE {
             return Ok(());
         }
     }

@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     clock,
-    executor::{Failure, Permit, StopHandle, Success, stop_channel},
+    executor::{Failure, StopReason, Stopper, Success, slots::Slot},
     services::Services,
     store::AppendError,
 };
@@ -82,8 +82,10 @@ struct Live {
 
 #[derive(Default)]
 struct Attempt {
-    permit: Option<Permit>,
-    stop: Option<StopHandle>,
+    /// Dropped to free the slot.
+    _slot: Option<Slot>,
+    /// Dropped to stop the attempt.
+    stopper: Option<Stopper>,
 }
 
 impl Coordinator {
@@ -154,7 +156,7 @@ impl Coordinator {
                 if let Some(live) = &mut this.live {
                     live.committing = false;
                 }
-                facts.count(&this.services.metrics);
+                facts.emit(&execution, &this.services.metrics);
                 this.committed(actions, answers, &execution, ctx);
             }
             Err(Some(AppendError::Fenced)) => {
@@ -203,8 +205,11 @@ impl Coordinator {
             Action::AcquireSlot { node, attempt } => {
                 let slots = self.services.slots.clone();
                 let granted = async move { slots.acquire().await }.into_actor(self);
-                ctx.spawn(granted.map(move |permit, this, ctx| {
-                    this.slot_granted(node, attempt, permit, ctx);
+                ctx.spawn(granted.map(move |slot, this, ctx| {
+                    // No slot comes any more when the server stops.
+                    if let Some(slot) = slot {
+                        this.slot_granted(node, attempt, slot, ctx);
+                    }
                 }));
             }
             Action::Perform { node, attempt, work: Rendered::Noop } => {
@@ -214,13 +219,18 @@ impl Coordinator {
             }
             Action::Perform { node, attempt, work } => self.start_attempt(node, attempt, work, ctx),
             Action::SetTimer(timer) => Self::set_timer(timer, ctx),
-            Action::Stop { node, attempt } => self.forget(node, attempt),
+            Action::Stop { node, attempt } => {
+                let stopped = self.live.as_mut().and_then(|live| live.attempts.remove(&(node, attempt)));
+                if let Some(stopper) = stopped.and_then(|attempt| attempt.stopper) {
+                    stopper.stop(StopReason::Cancelled);
+                }
+            }
         }
     }
 
-    fn slot_granted(&mut self, node: usize, attempt: u32, permit: Permit, ctx: &mut Context<Self>) {
+    fn slot_granted(&mut self, node: usize, attempt: u32, slot: Slot, ctx: &mut Context<Self>) {
         let Some(live) = &mut self.live else { return };
-        live.attempts.entry((node, attempt)).or_default().permit = Some(permit);
+        live.attempts.entry((node, attempt)).or_default()._slot = Some(slot);
         self.decide(Command::SlotGranted { node, attempt }, None, ctx);
         self.drop_stale(node, attempt);
     }
@@ -228,9 +238,7 @@ impl Coordinator {
     /// Gives a slot back when the engine did not want it any more.
     fn drop_stale(&mut self, node: usize, attempt: u32) {
         let Some(live) = &mut self.live else { return };
-        let state = live.run.node_state(node);
-        let wanted = state.attempt_count == attempt && !state.status.is_terminal();
-        if !wanted {
+        if live.run.active_attempt(node) != Some(attempt) {
             live.attempts.remove(&(node, attempt));
         }
     }
@@ -242,8 +250,8 @@ impl Coordinator {
             node: live.run.definition().nodes()[node].id.clone(),
             attempt,
         };
-        let (stop, signal) = stop_channel();
-        live.attempts.entry((node, attempt)).or_default().stop = Some(stop);
+        let (stopper, signal) = Stopper::new();
+        live.attempts.entry((node, attempt)).or_default().stopper = Some(stopper);
         let addr = ctx.address();
         let progress = move |progress, message| {
             addr.do_send(Fed(Command::Progress { node, attempt, progress, message }));
@@ -273,7 +281,6 @@ impl Coordinator {
         }));
     }
 
-    /// Dropping an attempt's stop handle stops it; dropping its permit frees the slot.
     fn forget(&mut self, node: usize, attempt: u32) {
         if let Some(live) = &mut self.live {
             live.attempts.remove(&(node, attempt));
@@ -365,7 +372,7 @@ impl Handler<Begin> for Coordinator {
         self.lease.beat();
         let Begin { execution, definition, started, idempotency_key, answer } = begin;
         self.live = Some(Live {
-            run: Run::new(definition),
+            run: Run::new(definition).with_id(self.id),
             outbox: Outbox::fresh(execution, idempotency_key, &self.services.owner),
             attempts: HashMap::new(),
             committing: false,

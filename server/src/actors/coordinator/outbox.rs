@@ -2,15 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use limelight_engine::{Action, NewEvent, Run};
+use limelight_engine::{Action, NewEvent, Node, Run};
 use limelight_protocol::{
-    EventBody, Execution, ExecutionStatus, NodeStatus, Stream, Timestamp, workflow::NodeKind,
+    EventBody, Execution, NodeId, NodeStatus, Stream, Timestamp, workflow::NodeKind,
 };
 
 use super::Answer;
 use crate::{
     store::{Append, NewExecution, PendingEvent, ReadModel},
-    telemetry::Metrics,
+    telemetry::{
+        Metrics,
+        events::{ExecutionEnded, NodeEnded},
+    },
 };
 
 /// Decisions in order, and the execution's row as they leave it.
@@ -45,23 +48,45 @@ pub struct Batch {
     pub facts: Facts,
 }
 
-/// What the metrics count of a batch.
+/// What is logged and counted of a batch.
 #[derive(Default)]
 pub struct Facts {
-    nodes: Vec<(NodeKind, NodeStatus, f64)>,
-    ended: Option<ExecutionStatus>,
+    nodes: Vec<EndedNode>,
+    ended: bool,
+}
+
+struct EndedNode {
+    id: NodeId,
+    kind: NodeKind,
+    status: NodeStatus,
+    duration_s: f64,
 }
 
 impl Facts {
-    /// Counts.
-    pub fn count(&self, metrics: &Metrics) {
-        for (kind, status, duration_s) in &self.nodes {
-            metrics.observe_node(*kind, *status, *duration_s);
+    /// Logs and counts.
+    pub fn emit(&self, execution: &Execution, metrics: &Metrics) {
+        for EndedNode { id, kind, status, duration_s } in &self.nodes {
+            metrics.emit(NodeEnded {
+                execution_id: execution.id,
+                node_id: id,
+                kind: *kind,
+                status: *status,
+                duration_s: *duration_s,
+            });
         }
-        if let Some(status) = self.ended {
-            metrics.execution_ended(status);
+        if self.ended {
+            metrics.emit(ExecutionEnded {
+                execution_id: execution.id,
+                workflow: &execution.workflow_name,
+                status: execution.status,
+                duration_s: execution.duration_s.unwrap_or_default(),
+            });
         }
     }
+}
+
+fn ended_node(node: &Node, status: NodeStatus, duration_s: f64) -> EndedNode {
+    EndedNode { id: node.id.clone(), kind: node.work.kind(), status, duration_s }
 }
 
 impl Outbox {
@@ -115,9 +140,7 @@ impl Outbox {
     fn note(&mut self, run: &Run, node: Option<usize>, body: &EventBody, now: Timestamp) {
         let Some(node) = node else {
             self.execution.apply_body(None, body, now);
-            if self.execution.status.is_terminal() {
-                self.facts.ended = Some(self.execution.status);
-            }
+            self.facts.ended = self.execution.status.is_terminal();
             return;
         };
         self.changed.insert(node);
@@ -133,12 +156,10 @@ impl Outbox {
                 self.changed.extend(retrying.reset.iter().filter_map(index));
             }
             EventBody::NodeCompleted(done) => {
-                let kind = definition.work.kind();
-                self.facts.nodes.push((kind, NodeStatus::Completed, done.duration_s));
+                self.facts.nodes.push(ended_node(definition, NodeStatus::Completed, done.duration_s));
             }
             EventBody::NodeFailed(failed) => {
-                let kind = definition.work.kind();
-                self.facts.nodes.push((kind, NodeStatus::Failed, failed.duration_s));
+                self.facts.nodes.push(ended_node(definition, NodeStatus::Failed, failed.duration_s));
             }
             _ => {}
         }
