@@ -176,7 +176,6 @@ impl Browser {
         let errors = entries.iter().filter(|entry| entry["level"] == "SEVERE");
         Ok(errors.map(|entry| entry["message"].to_string()).collect())
     }
-
 }
 
 impl Drop for Browser {

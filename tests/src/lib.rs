@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod browser;
+pub mod gate;
 pub mod process;
 pub mod prometheus;
 pub mod server;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result};
 
 pub use api::{Api, Reply};
 pub use browser::Browser;
+pub use gate::Gate;
 pub use prometheus::Prometheus;
 pub use server::{Database, Server};
 pub use sse::Sse;

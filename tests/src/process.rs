@@ -32,6 +32,21 @@ pub async fn gone(pid: u32) -> Result<()> {
     .await
 }
 
+/// The processes that a process has started and that still run.
+///
+/// # Errors
+/// When there is no such process.
+pub fn children(pid: u32) -> Result<Vec<u32>> {
+    let mut children = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(task?.path().join("children"))?;
+        for child in text.split_whitespace() {
+            children.push(child.parse()?);
+        }
+    }
+    Ok(children)
+}
+
 /// Memory of a process that is in RAM, bytes.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use limelight_protocol::{
-    Cursor, Event, EventType, ExecutionId,
+    Cursor, Event, EventBody, EventType, ExecutionId,
     ws::{ClientFrame, ServerFrame},
 };
 use tokio::net::{TcpSocket, TcpStream};
@@ -278,6 +278,18 @@ impl WsClient {
     /// As [`WsClient::until`].
     pub async fn until_end(&mut self) -> Result<Vec<Event>> {
         self.until(|event| is_end(event.kind)).await
+    }
+
+    /// The process that a node names in its next progress message: `echo "::progress 1 $$"`.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn pid_of(&mut self, node: &str) -> Result<u32> {
+        let events = self.until_node(EventType::NodeProgress, node).await?;
+        let EventBody::NodeProgress(body) = events.last().context("events")?.body()? else {
+            bail!("a body of another kind");
+        };
+        Ok(body.message.context("a message")?.parse()?)
     }
 
     /// Waits until the server closes the socket; the close frame, where it sent one.
