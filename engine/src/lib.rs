@@ -8,5 +8,6 @@ mod template;
 pub use definition::{Definition, Node, OnFailure, RetryPolicy, Work};
 pub use run::{
     Action, Command, Decision, NewEvent, Rejection, Rendered, RenderedCommand, RenderedHttp,
-    ReplayError, Run, Timer, TimerPurpose,
+    ReplayError, Run, Timer, TimerPurpose, invariant,
 };
+pub use template::shell_word;
