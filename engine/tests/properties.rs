@@ -2,8 +2,10 @@
 
 mod world;
 
+use std::collections::BTreeSet;
+
 use limelight_engine::{Command, Definition};
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 
 use self::world::World;
@@ -150,6 +152,57 @@ proptest! {
             .unwrap();
         prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
     }
+}
+
+/// Promises kept where nothing happens prove nothing: the random runs must go everywhere.
+#[test]
+fn the_random_runs_see_every_kind_of_event_and_of_end() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = (
+        prop::collection::vec(sketch(), 1..14),
+        prop::collection::vec(step(), 0..120),
+    );
+    let mut seen = BTreeSet::new();
+    for _ in 0..200 {
+        let (sketches, steps) = strategy.new_tree(&mut runner).unwrap().current();
+        let mut world = World::new(draw(&sketches)).unchecked();
+        world.start();
+        for step in steps {
+            perform(&mut world, step);
+        }
+        world.finish();
+        seen.extend(world.sights());
+    }
+    let expected = [
+        "end cancelled",
+        "end completed",
+        "end failed",
+        "error condition",
+        "error exit_code",
+        "error interrupted",
+        "error rejected",
+        "error timeout",
+        "node:cancelled",
+        "node:completed",
+        "node:failed",
+        "node:progress",
+        "node:queued",
+        "node:retrying",
+        "node:skipped",
+        "node:started",
+        "node:waiting",
+        "reset",
+        "skipped by condition",
+        "skipped upstream",
+        "workflow:cancelled",
+        "workflow:completed",
+        "workflow:failed",
+        "workflow:paused",
+        "workflow:resumed",
+        "workflow:started",
+    ];
+    let seen: Vec<_> = seen.iter().map(String::as_str).collect();
+    assert_eq!(seen, expected);
 }
 
 #[test]

@@ -92,6 +92,28 @@ impl World {
         !self.working.is_empty() || !self.slots.is_empty()
     }
 
+    /// What has been seen, in words.
+    pub fn sights(&self) -> Vec<String> {
+        let mut sights = vec![format!("end {}", self.run.status().as_str())];
+        for (_, kind, text, _) in &self.journal {
+            sights.push(kind.as_str().to_owned());
+            match EventBody::parse(*kind, text).unwrap() {
+                EventBody::NodeFailed(failed) => {
+                    sights.push(format!("error {}", failed.error.code))
+                }
+                EventBody::NodeSkipped(skipped) => sights.push(match skipped.reason {
+                    SkipReason::Condition => "skipped by condition".to_owned(),
+                    SkipReason::Upstream => "skipped upstream".to_owned(),
+                }),
+                EventBody::NodeRetrying(retrying) if !retrying.reset.is_empty() => {
+                    sights.push("reset".to_owned());
+                }
+                _ => {}
+            }
+        }
+        sights
+    }
+
     pub fn start(&mut self) {
         let started = WorkflowStarted {
             workflow_name: "w".to_owned(),
