@@ -1,0 +1,1 @@
+//! One behavioural suite, run on SQLite and on PostgreSQL.
