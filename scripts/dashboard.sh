@@ -9,12 +9,7 @@ done
 
 say "building the dashboard (1 to 3 minutes from scratch)"
 cargo fetch --locked --quiet
-(
-    wasm_target_env
-    # Trunk reads NO_COLOR as a boolean and stops at the customary `1`.
-    unset NO_COLOR
-    trunk --skip-version-check build --release --offline
-)
-node scripts/compress.mjs frontend/dist
-# The build of a server that embeds these files is judged by this one's age: see the Makefile.
-touch frontend/dist/index.html
+wasm_target_env
+# Trunk reads NO_COLOR as a boolean and stops at the customary `1`.
+unset NO_COLOR
+trunk --skip-version-check build --release --offline

@@ -9,8 +9,6 @@ done
 
 say "formatting"
 cargo fmt --all --check
-# The server embeds this folder; clippy only needs it to exist.
-mkdir -p frontend/dist
 say "clippy, native crates and all tests"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 if wasm_target_ready; then

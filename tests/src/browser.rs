@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use fantoccini::{Client, Locator, elements::Element, wd::Capabilities};
+use fantoccini::{Client, Locator, elements::Element, key::Key, wd::Capabilities};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -112,6 +112,27 @@ impl Browser {
             Ok(element.click().await.ok())
         })
         .await
+    }
+
+    /// Whether `selector` finds anything now.
+    ///
+    /// # Errors
+    /// When the browser does not say.
+    pub async fn present(&self, selector: &str) -> Result<bool> {
+        Ok(!self
+            .client
+            .find_all(Locator::Css(selector))
+            .await?
+            .is_empty())
+    }
+
+    /// Presses the tabulator key, which moves the focus on.
+    ///
+    /// # Errors
+    /// When the browser does not take it.
+    pub async fn press_tab(&self) -> Result<()> {
+        let element = self.client.active_element().await?;
+        Ok(element.send_keys(&char::from(Key::Tab).to_string()).await?)
     }
 
     /// The text of the element that `selector` finds.
