@@ -27,7 +27,7 @@ pub use http::{HttpJob, http_client, run_http};
 pub use stop::{StopReason, StopSignal, Stopper};
 
 /// Environment variable that carries [`Context::server_mark`]; orphans are found by it.
-pub const SERVER_MARK_VARIABLE: &str = "LIMELIGHT_SERVER";
+pub const SERVER_MARK_VARIABLE: &str = "LIMELIGHT_SERVER_MARK";
 
 /// A program to run.
 #[derive(Clone, Debug)]
