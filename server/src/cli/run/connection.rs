@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use futures_util::{SinkExt, StreamExt};
 use limelight_protocol::{
     ExecutionStatus, Problem,
-    ws::{ClientFrame, HEARTBEAT_S, SUBPROTOCOL, ServerFrame},
+    ws::{ClientFrame, HEARTBEAT_S, ServerFrame},
 };
 use tokio::{
     net::TcpStream,
@@ -14,11 +14,7 @@ use tokio::{
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{
-        self, Message,
-        client::IntoClientRequest,
-        http::{HeaderValue, header},
-    },
+    tungstenite::{self, Message, client::IntoClientRequest, http::header},
 };
 
 use super::{
@@ -93,13 +89,9 @@ pub(super) async fn follow(
 /// Connects. The outer error is final, the inner one worth another try.
 async fn connect(client: &Client) -> anyhow::Result<Result<Socket, anyhow::Error>> {
     let mut request = client.socket_url()?.as_str().into_client_request()?;
-    let headers = request.headers_mut();
-    headers.insert(
-        header::SEC_WEBSOCKET_PROTOCOL,
-        HeaderValue::from_static(SUBPROTOCOL),
-    );
     if let Some(token) = client.token()? {
-        headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse()?);
+        let value = format!("Bearer {token}").parse()?;
+        request.headers_mut().insert(header::AUTHORIZATION, value);
     }
     match timeout(MAX_WAIT, connect_async(request)).await {
         Ok(Ok((socket, _))) => Ok(Ok(socket)),
