@@ -119,7 +119,7 @@ async fn hear(peer: &mut Peer) -> ClientFrame {
     }
 }
 
-fn subscription(id_of_it: &str, topic: Topic, position: u64) -> ClientFrame {
+fn subscription(id_of_it: &str, topic: &Topic, position: u64) -> ClientFrame {
     ClientFrame::Subscribe {
         id: id_of_it.into(),
         topic: topic.to_string(),
@@ -152,7 +152,7 @@ async fn after_a_drop_following_goes_on_from_where_it_was() {
         say_to(&mut peer, &hello).await;
         assert_eq!(
             hear(&mut peer).await,
-            subscription("execution", Topic::Execution(id()), 0)
+            subscription("execution", &Topic::Execution(id()), 0)
         );
         say_to(
             &mut peer,
@@ -161,7 +161,7 @@ async fn after_a_drop_following_goes_on_from_where_it_was() {
         .await;
         assert_eq!(
             hear(&mut peer).await,
-            subscription("log:build", node_log(), 0)
+            subscription("log:build", &node_log(), 0)
         );
         say_to(
             &mut peer,
@@ -181,11 +181,11 @@ async fn after_a_drop_following_goes_on_from_where_it_was() {
         say_to(&mut peer, &hello).await;
         assert_eq!(
             hear(&mut peer).await,
-            subscription("execution", Topic::Execution(id()), 12)
+            subscription("execution", &Topic::Execution(id()), 12)
         );
         assert_eq!(
             hear(&mut peer).await,
-            subscription("log:build", node_log(), 2)
+            subscription("log:build", &node_log(), 2)
         );
         // What was had already is not shown again, and lines may come after the end.
         for (name, event) in [
