@@ -115,7 +115,7 @@ impl Default for Config {
             jwt_issuer: None,
             jwt_audience: None,
             log_format: LogFormat::default(),
-            log_filter: "info".into(),
+            log_filter: "info,actix_server=warn,sea_orm_migration=warn".into(),
             http_workers: cores.min(4),
             command_slots: (cores * 2).max(4),
             shutdown_s: 8.0,
