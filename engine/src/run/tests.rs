@@ -518,6 +518,83 @@ fn a_failed_node_is_retried_with_all_that_depends_on_it() {
 }
 
 #[test]
+fn a_retry_gives_the_node_and_its_dependents_a_fresh_budget() {
+    let mut story = Story::of(
+        "  a: {kind: command, run: ls, on_failure: continue, retry: {max_attempts: 2, backoff_s: 0}}
+  b: {kind: command, run: ls, needs: [a], retry: {max_attempts: 2, backoff_s: 0}}
+",
+    );
+    for name in ["a", "b"] {
+        story.grant(name).fail(name).grant(name).fail(name);
+        assert_eq!(story.status(name), NodeStatus::Failed);
+    }
+    story.retry("a").grant("a").fail("a");
+    assert_eq!(story.happened(), ["a node:retrying", "a node:queued"]);
+    story
+        .grant("a")
+        .complete("a", &json!({}))
+        .grant("b")
+        .fail("b");
+    assert_eq!(story.happened(), ["b node:retrying", "b node:queued"]);
+    assert_eq!(story.run.node_state(1).attempt_count, 3);
+}
+
+#[test]
+fn a_retry_during_a_pause_waits_for_its_end() {
+    let mut story = Story::of("  a: {kind: noop}\n  b: {kind: approval}\n");
+    story.fail("a").pause().retry("a");
+    assert_eq!(story.happened(), ["a node:retrying"]);
+    story.resume();
+    assert_eq!(story.happened(), ["workflow:resumed", "a node:started"]);
+}
+
+#[test]
+fn numbers_that_json_cannot_hold_never_reach_an_event() {
+    let mut story = Story::of("  a: {kind: command, run: ls}\n");
+    story.grant("a");
+    let progress = |progress| Command::Progress {
+        node: 0,
+        attempt: 1,
+        progress,
+        message: None,
+    };
+    assert_eq!(story.refused(progress(f64::NAN)), "bad_progress");
+    story.tell(progress(f64::INFINITY));
+    assert_eq!(story.run.node_state(0).progress, Some(100.0));
+    story.tell(Command::Completed {
+        node: 0,
+        attempt: 1,
+        outputs: Map::new(),
+        artifacts: Vec::new(),
+        quality: Some(f64::NAN),
+    });
+    assert_eq!(story.run.node_state(0).quality, None);
+}
+
+#[test]
+fn what_is_out_of_range_is_refused() {
+    let mut story = Story::of("  a: {kind: command, run: ls}\n");
+    let slot = Command::SlotGranted {
+        node: 9,
+        attempt: 1,
+    };
+    assert_eq!(story.refused(slot), "unknown_node");
+    let purpose = TimerPurpose::Wake;
+    let timer = Timer {
+        node: 9,
+        attempt: 1,
+        purpose,
+        at: NOON,
+    };
+    assert_eq!(story.refused(Command::TimerFired(timer)), "unknown_node");
+    let nobody = Command::RetryNode {
+        node: id("z"),
+        by: String::new(),
+    };
+    assert_eq!(story.refused(nobody), "unknown_node");
+}
+
+#[test]
 fn a_retry_waits_for_busy_dependents_and_leaves_alone_what_another_failure_holds() {
     let mut story = Story::of(
         "  a: {kind: noop, on_failure: continue}
