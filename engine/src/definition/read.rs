@@ -215,6 +215,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Where a span of time begins.
+#[derive(Clone, Copy)]
 pub(super) enum Least {
     Zero,
     Positive,

@@ -243,8 +243,8 @@ params:
 nodes: {a: {kind: noop}}
 ";
     let definition = Definition::parse(text).unwrap();
-    let resolve = |given: Value| definition.resolve_params(given.as_object().unwrap());
-    let faults = resolve(json!({"count": 1.5, "ratio": "x", "vresion": "1"})).unwrap_err();
+    let resolve = |given: &Value| definition.resolve_params(given.as_object().unwrap());
+    let faults = resolve(&json!({"count": 1.5, "ratio": "x", "vresion": "1"})).unwrap_err();
     let brief: Vec<_> = faults
         .iter()
         .map(|f| format!("{}: {}", f.path, f.code))
@@ -259,7 +259,7 @@ nodes: {a: {kind: noop}}
         ]
     );
     assert!(faults[3].message.contains("version"));
-    let resolved = resolve(json!({"version": "1", "tags": [1], "ratio": null})).unwrap();
+    let resolved = resolve(&json!({"version": "1", "tags": [1], "ratio": null})).unwrap();
     assert_eq!(
         Value::Object(resolved),
         json!({"version": "1", "count": 3, "tags": [1]})

@@ -20,10 +20,10 @@ struct Story {
 
 impl Story {
     fn of(nodes: &str) -> Self {
-        Self::with_params(nodes, json!({}))
+        Self::with_params(nodes, &json!({}))
     }
 
-    fn with_params(nodes: &str, params: Value) -> Self {
+    fn with_params(nodes: &str, params: &Value) -> Self {
         let text = format!("name: w\nparams: {{p: {{}}}}\nnodes:\n{nodes}");
         let definition = Definition::parse(&text).unwrap();
         let params = definition
@@ -78,7 +78,7 @@ impl Story {
         self.tell(Command::SlotGranted { node, attempt })
     }
 
-    fn complete(&mut self, name: &str, outputs: Value) -> &mut Self {
+    fn complete(&mut self, name: &str, outputs: &Value) -> &mut Self {
         let (node, attempt) = self.attempt(name);
         self.tell(Command::Completed {
             node,
@@ -208,11 +208,11 @@ fn a_chain_goes_from_slot_to_start_to_end() {
     );
     story.grant("a");
     assert_eq!(story.happened(), ["a node:started"]);
-    story.after(1.5).complete("a", json!({}));
+    story.after(1.5).complete("a", &json!({}));
     assert_eq!(story.happened(), ["a node:completed", "b node:started"]);
     assert_eq!(story.run.node_state(0).duration_s, Some(1.5));
     assert_eq!(story.performed(), &Rendered::Noop);
-    story.complete("b", json!({}));
+    story.complete("b", &json!({}));
     assert_eq!(story.happened(), ["b node:completed", "workflow:completed"]);
 }
 
@@ -223,10 +223,10 @@ fn templates_are_filled_in_from_parameters_outputs_and_the_execution() {
   b: {kind: command, needs: [a], run: 'deploy {{ nodes.a.outputs.tag }}', env: {V: '{{ params.p }} v{{ execution.version }}'}}
   c: {kind: http, needs: [a], request: {url: 'https://example.org/{{ nodes[\"a\"].outputs.tag }}', body: {by: ['{{ execution.started_by }}']}}}
 ",
-        json!({"p": "it's"}),
+        &json!({"p": "it's"}),
     );
     story
-        .complete("a", json!({"tag": "x; rm -rf /"}))
+        .complete("a", &json!({"tag": "x; rm -rf /"}))
         .grant("b");
     let Rendered::Command(command) = story.performed() else {
         panic!("no command");
@@ -252,7 +252,7 @@ fn a_template_that_cannot_be_filled_in_fails_its_node_without_a_retry() {
   b: {kind: command, needs: [a], run: 'echo {{ nodes.a.outputs.tag }}', retry: {max_attempts: 5}}
 ",
     );
-    story.complete("a", json!({})).grant("b");
+    story.complete("a", &json!({})).grant("b");
     assert_eq!(
         story.happened(),
         ["b node:started", "b node:failed", "workflow:failed"]
@@ -265,13 +265,13 @@ fn a_template_that_cannot_be_filled_in_fails_its_node_without_a_retry() {
 fn a_condition_skips_and_what_depends_on_it_goes_on() {
     let mut story = Story::with_params(
         "  a: {kind: noop, when: \"params.p == 'x'\"}\n  b: {kind: noop, needs: [a], when: \"nodes.a.status == 'skipped'\"}\n",
-        json!({"p": "y"}),
+        &json!({"p": "y"}),
     );
     assert_eq!(
         story.happened(),
         ["workflow:started", "a node:skipped", "b node:started"]
     );
-    story.complete("b", json!({}));
+    story.complete("b", &json!({}));
     assert_eq!(story.run.status(), ExecutionStatus::Completed);
 }
 
@@ -279,7 +279,7 @@ fn a_condition_skips_and_what_depends_on_it_goes_on() {
 fn a_condition_that_cannot_be_evaluated_fails_its_node() {
     let mut story =
         Story::of("  a: {kind: noop}\n  b: {kind: noop, needs: [a], when: nodes.a.outputs.x}\n");
-    story.complete("a", json!({}));
+    story.complete("a", &json!({}));
     assert_eq!(
         story.happened(),
         ["a node:completed", "b node:failed", "workflow:failed"]
@@ -304,8 +304,8 @@ fn a_failure_skips_what_depends_on_it_and_lets_the_rest_go_on() {
     );
     story
         .grant("d")
-        .complete("d", json!({}))
-        .complete("e", json!({}));
+        .complete("d", &json!({}))
+        .complete("e", &json!({}));
     let EventBody::WorkflowFailed(ended) = &story.last.events[1].body else {
         panic!("it did not fail: {:?}", story.last);
     };
@@ -319,7 +319,7 @@ fn a_failure_that_may_be_lets_everything_go_on() {
     let mut story = Story::of(nodes);
     story.grant("a").fail("a");
     assert_eq!(story.happened(), ["a node:failed", "b node:started"]);
-    story.complete("b", json!({}));
+    story.complete("b", &json!({}));
     assert_eq!(story.run.status(), ExecutionStatus::Completed);
 }
 
@@ -365,7 +365,7 @@ fn an_attempt_that_takes_too_long_is_stopped_and_retried() {
 fn a_sleep_wakes_and_an_approval_asks() {
     let mut story = Story::with_params(
         "  a: {kind: sleep, duration_s: 60}\n  b: {kind: approval, needs: [a], message: 'Ship {{ params.p }}?', timeout_s: 100}\n",
-        json!({"p": "it"}),
+        &json!({"p": "it"}),
     );
     assert_eq!(story.timers(), [(TimerPurpose::Wake, 60.0)]);
     story.fire("a", TimerPurpose::Wake);
@@ -429,7 +429,7 @@ fn a_pause_holds_back_what_is_ready_queued_or_due_until_it_is_resumed() {
         }),
         "paused"
     );
-    story.complete("a", json!({}));
+    story.complete("a", &json!({}));
     assert_eq!(story.happened(), ["a node:completed"]);
     story.fire("d", TimerPurpose::Retry);
     assert_eq!(story.last, Decision::default());
@@ -455,7 +455,7 @@ fn a_pause_holds_back_what_is_ready_queued_or_due_until_it_is_resumed() {
 #[test]
 fn an_execution_whose_nodes_all_end_during_a_pause_ends() {
     let mut story = Story::of("  a: {kind: noop}\n");
-    story.pause().complete("a", json!({}));
+    story.pause().complete("a", &json!({}));
     assert_eq!(story.run.status(), ExecutionStatus::Completed);
     assert_eq!(
         story.refused(Command::Resume { by: String::new() }),
@@ -498,8 +498,8 @@ fn a_failed_node_is_retried_with_all_that_depends_on_it() {
         .grant("a")
         .fail("a")
         .grant("d")
-        .complete("d", json!({}))
-        .complete("e", json!({}));
+        .complete("d", &json!({}))
+        .complete("e", &json!({}));
     assert_eq!(story.run.status(), ExecutionStatus::Failed);
     story.retry("a");
     assert_eq!(
@@ -510,11 +510,88 @@ fn a_failed_node_is_retried_with_all_that_depends_on_it() {
         panic!("no retry");
     };
     assert_eq!(reset, &[id("b"), id("c")]);
-    story.grant("a").complete("a", json!({}));
+    story.grant("a").complete("a", &json!({}));
     assert_eq!(story.run.node_state(0).attempt_count, 2);
-    story.complete("b", json!({})).complete("c", json!({}));
+    story.complete("b", &json!({})).complete("c", &json!({}));
     assert_eq!(story.run.status(), ExecutionStatus::Completed);
     assert_eq!(story.status("e"), NodeStatus::Completed);
+}
+
+#[test]
+fn a_retry_gives_the_node_and_its_dependents_a_fresh_budget() {
+    let mut story = Story::of(
+        "  a: {kind: command, run: ls, on_failure: continue, retry: {max_attempts: 2, backoff_s: 0}}
+  b: {kind: command, run: ls, needs: [a], retry: {max_attempts: 2, backoff_s: 0}}
+",
+    );
+    for name in ["a", "b"] {
+        story.grant(name).fail(name).grant(name).fail(name);
+        assert_eq!(story.status(name), NodeStatus::Failed);
+    }
+    story.retry("a").grant("a").fail("a");
+    assert_eq!(story.happened(), ["a node:retrying", "a node:queued"]);
+    story
+        .grant("a")
+        .complete("a", &json!({}))
+        .grant("b")
+        .fail("b");
+    assert_eq!(story.happened(), ["b node:retrying", "b node:queued"]);
+    assert_eq!(story.run.node_state(1).attempt_count, 3);
+}
+
+#[test]
+fn a_retry_during_a_pause_waits_for_its_end() {
+    let mut story = Story::of("  a: {kind: noop}\n  b: {kind: approval}\n");
+    story.fail("a").pause().retry("a");
+    assert_eq!(story.happened(), ["a node:retrying"]);
+    story.resume();
+    assert_eq!(story.happened(), ["workflow:resumed", "a node:started"]);
+}
+
+#[test]
+fn numbers_that_json_cannot_hold_never_reach_an_event() {
+    let mut story = Story::of("  a: {kind: command, run: ls}\n");
+    story.grant("a");
+    let progress = |progress| Command::Progress {
+        node: 0,
+        attempt: 1,
+        progress,
+        message: None,
+    };
+    assert_eq!(story.refused(progress(f64::NAN)), "bad_progress");
+    story.tell(progress(f64::INFINITY));
+    assert_eq!(story.run.node_state(0).progress, Some(100.0));
+    story.tell(Command::Completed {
+        node: 0,
+        attempt: 1,
+        outputs: Map::new(),
+        artifacts: Vec::new(),
+        quality: Some(f64::NAN),
+    });
+    assert_eq!(story.run.node_state(0).quality, None);
+}
+
+#[test]
+fn what_is_out_of_range_is_refused() {
+    let mut story = Story::of("  a: {kind: command, run: ls}\n");
+    let slot = Command::SlotGranted {
+        node: 9,
+        attempt: 1,
+    };
+    assert_eq!(story.refused(slot), "unknown_node");
+    let purpose = TimerPurpose::Wake;
+    let timer = Timer {
+        node: 9,
+        attempt: 1,
+        purpose,
+        at: NOON,
+    };
+    assert_eq!(story.refused(Command::TimerFired(timer)), "unknown_node");
+    let nobody = Command::RetryNode {
+        node: id("z"),
+        by: String::new(),
+    };
+    assert_eq!(story.refused(nobody), "unknown_node");
 }
 
 #[test]

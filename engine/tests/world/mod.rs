@@ -99,7 +99,7 @@ impl World {
             sights.push(kind.as_str().to_owned());
             match EventBody::parse(*kind, text).unwrap() {
                 EventBody::NodeFailed(failed) => {
-                    sights.push(format!("error {}", failed.error.code))
+                    sights.push(format!("error {}", failed.error.code));
                 }
                 EventBody::NodeSkipped(skipped) => sights.push(match skipped.reason {
                     SkipReason::Condition => "skipped by condition".to_owned(),
@@ -155,7 +155,7 @@ impl World {
             attempt,
             outputs,
             artifacts: vec!["a.txt".to_owned()],
-            quality: (pick % 5 == 0).then_some(0.1 + 0.2),
+            quality: pick.is_multiple_of(5).then_some(0.1 + 0.2),
         });
         assert!(done, "a result of the active attempt is not wanted");
     }
@@ -339,14 +339,14 @@ impl World {
                 .push((node, kind, text.get().to_owned(), self.now));
         }
         for action in decision.actions {
-            self.act(action);
+            self.act(&action);
         }
         self.check_state();
         true
     }
 
-    fn act(&mut self, action: Action) {
-        match action {
+    fn act(&mut self, action: &Action) {
+        match *action {
             Action::AcquireSlot { node, attempt } => {
                 assert!(
                     !self.slots.contains(&(node, attempt)),
