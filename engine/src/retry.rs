@@ -10,9 +10,9 @@ use crate::definition::Backoff;
 #[must_use]
 pub fn pause_s(backoff: &Backoff, failures: u32, jitter: f64) -> f64 {
     let exponent = f64::from(failures.saturating_sub(1));
-    let full = backoff.backoff_s * backoff.factor.powf(exponent);
-    // `min` also takes the infinity that a long series reaches.
-    let full = full.min(backoff.max_backoff_s);
+    // A long series reaches infinity, which times zero would be no number.
+    let growth = backoff.factor.powf(exponent).min(f64::MAX);
+    let full = (backoff.backoff_s * growth).min(backoff.max_backoff_s);
     let half = full / 2.0;
     half + half * jitter.clamp(0.0, 1.0)
 }

@@ -7,7 +7,8 @@
 use std::{fmt::Write as _, io, sync::LazyLock};
 
 use minijinja::{
-    Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters, tests as jinja,
+    Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters,
+    syntax::SyntaxConfig, tests as jinja, value::ValueKind,
 };
 
 /// Most instructions in one rendering.
@@ -48,6 +49,10 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::empty();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    let mut syntax = SyntaxConfig::builder();
+    if let Ok(syntax) = syntax.keep_trailing_newline(true).build() {
+        environment.set_syntax(syntax);
+    }
     environment.add_filter("abs", filters::abs);
     environment.add_filter("default", filters::default);
     environment.add_filter("d", filters::default);
@@ -87,7 +92,7 @@ fn to_text(value: &Value) -> Result<String, Error> {
     if let Some(text) = value.as_str() {
         return Ok(text.to_owned());
     }
-    if value.is_number() || matches!(value.kind(), minijinja::value::ValueKind::Bool) {
+    if value.kind() == ValueKind::Number {
         return Ok(value.to_string());
     }
     let mut capped = Capped::default();
@@ -98,7 +103,8 @@ fn to_text(value: &Value) -> Result<String, Error> {
 
 /// `text` as one word of a POSIX shell: in single quotes, within which nothing is special but the
 /// single quote itself (POSIX.1-2017, Shell Command Language, 2.2.2).
-pub(crate) fn shell_word(text: &str) -> String {
+#[must_use]
+pub fn shell_word(text: &str) -> String {
     let mut word = String::with_capacity(text.len() + 2);
     word.push('\'');
     word.push_str(&text.replace('\'', r"'\''"));

@@ -5,6 +5,16 @@ use super::{Node, read::Faults, read::join};
 /// Most cycles that are reported.
 const MAX_CYCLES: usize = 20;
 
+/// Codes of faults that leave the graph without a clear meaning.
+pub(super) const FAULTS: [&str; 6] = [
+    "unknown_node",
+    "duplicate_node",
+    "bad_name",
+    "self_need",
+    "wrong_type",
+    "cycle",
+];
+
 /// For each node the nodes that need it directly.
 pub(super) fn dependents(nodes: &[Node]) -> Vec<Vec<usize>> {
     let mut dependents = vec![Vec::new(); nodes.len()];

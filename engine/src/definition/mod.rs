@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 use self::{read::Faults, tree::Tree};
 
 /// A workflow definition that has no fault. Immutable; share it in an `Arc`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
     name: String,
     description: String,
@@ -354,12 +354,9 @@ fn read_definition(tree: &Tree, faults: &mut Faults) -> Option<Definition> {
         .map(|(place, node)| (node.id.clone(), place))
         .collect();
     graph::report_cycles(&nodes, faults);
-    if faults.is_empty() {
-        template_check::check(&mut nodes, &index, &params, faults);
-    } else {
-        // With a broken graph "needs it" has no clear meaning; the rest is still checked.
-        template_check::check_without_graph(&nodes, &index, &params, faults);
-    }
+    // Where the graph has faults, it is no use to ask whether a node needs what it reads.
+    let graph_is_sound = !faults.have(&graph::FAULTS);
+    template_check::check(&mut nodes, &index, &params, graph_is_sound, faults);
     let dependents = graph::dependents(&nodes);
     Some(Definition {
         name: name?.to_owned(),

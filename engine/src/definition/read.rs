@@ -37,8 +37,10 @@ impl Faults {
         self.add(path, "wrong_type", message);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty()
+    /// Whether there are any with one of these codes.
+    pub(super) fn have(&self, codes: &[&str]) -> bool {
+        let mut found = self.found.iter();
+        self.more || found.any(|fault| codes.contains(&fault.code.as_str()))
     }
 
     pub(super) fn sorted(mut self) -> Vec<Fault> {
@@ -213,6 +215,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Where a span of time begins.
+#[derive(Clone, Copy)]
 pub(super) enum Least {
     Zero,
     Positive,

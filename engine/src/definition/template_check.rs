@@ -37,37 +37,20 @@ pub(super) fn check(
     nodes: &mut [Node],
     index: &HashMap<NodeId, usize>,
     params: &BTreeMap<String, ParamSpec>,
+    graph_is_sound: bool,
     faults: &mut Faults,
 ) {
     let scope = Scope {
         nodes,
         index,
         params,
-        graph_is_sound: true,
+        graph_is_sound,
     };
     let reads: Vec<_> = (0..nodes.len())
         .map(|place| scope.check_node(place, faults))
         .collect();
     for (node, reads) in nodes.iter_mut().zip(reads) {
         node.reads = reads;
-    }
-}
-
-/// The same where the graph has faults: whether a node needs what it reads is not asked.
-pub(super) fn check_without_graph(
-    nodes: &[Node],
-    index: &HashMap<NodeId, usize>,
-    params: &BTreeMap<String, ParamSpec>,
-    faults: &mut Faults,
-) {
-    let scope = Scope {
-        nodes,
-        index,
-        params,
-        graph_is_sound: false,
-    };
-    for place in 0..nodes.len() {
-        scope.check_node(place, faults);
     }
 }
 

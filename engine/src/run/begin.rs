@@ -4,7 +4,6 @@ use limelight_protocol::{
     EventBody, ExecutionStatus, NodeStatus, Timestamp,
     event::{Attempted, SkipReason, Skipped, Waiting},
     execution::{NodeError, WaitReason},
-    workflow::NodeKind,
 };
 
 use super::{Action, Rejection, Timer, TimerPurpose, decide::Deciding};
@@ -73,10 +72,6 @@ impl Deciding<'_> {
     fn start_attempt(&mut self, node: usize) {
         let attempt = self.run.nodes[node].attempt_count + 1;
         self.emit(Some(node), EventBody::NodeStarted(Attempted { attempt }));
-        if self.run.definition.nodes()[node].work.kind() == NodeKind::Noop {
-            // It is over as soon as it has begun.
-            return;
-        }
         if let Some(at) = self.run.deadline(node) {
             self.set_timer(node, TimerPurpose::Timeout, at);
         }

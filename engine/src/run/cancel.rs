@@ -12,7 +12,11 @@ impl Deciding<'_> {
         if self.run.is_finished() {
             self.expect_live()?;
         }
-        self.stop_attempts(|status| matches!(status, NodeStatus::Queued | NodeStatus::Running));
+        // A pause has withdrawn the requests for slots already.
+        let queued = self.is_running();
+        self.stop_attempts(|status| {
+            status == NodeStatus::Running || queued && status == NodeStatus::Queued
+        });
         for node in 0..self.run.nodes.len() {
             if !self.status(node).is_terminal() {
                 let attempt = self.run.nodes[node].attempt_count;

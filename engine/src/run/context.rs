@@ -21,7 +21,7 @@ pub(super) fn params(definition: &Definition, given: &Map<String, serde_json::Va
     for (name, value) in given {
         params.insert(name, Value::from(Serde(value)));
     }
-    Value::from_iter(params)
+    Value::from_pairs(params)
 }
 
 impl Run {
@@ -51,13 +51,13 @@ impl Run {
 
     fn context(&self, node: usize) -> Value {
         let reads = &self.definition.nodes()[node].reads;
-        let nodes: Value = if reads.any {
+        let nodes = if reads.any {
             let ancestors = self.ancestors(node);
-            ancestors.into_iter().map(|n| self.describe(n)).collect()
+            Value::from_pairs(ancestors.into_iter().map(|n| self.describe(n)))
         } else {
-            reads.nodes.iter().map(|&n| self.describe(n)).collect()
+            Value::from_pairs(reads.nodes.iter().map(|&n| self.describe(n)))
         };
-        Value::from_iter([
+        Value::from_pairs([
             ("params", self.template_params.clone()),
             ("nodes", nodes),
             ("execution", self.describe_execution()),
@@ -79,7 +79,7 @@ impl Run {
 
     fn describe(&self, node: usize) -> (String, Value) {
         let state = &self.nodes[node];
-        let description = Value::from_iter([
+        let description = Value::from_pairs([
             ("status", Value::from(state.status.as_str())),
             ("outputs", Value::from(Serde(&state.outputs))),
             ("artifacts", Value::from(Serde(&state.artifacts))),
@@ -104,7 +104,7 @@ impl Run {
         if let Some(at) = self.started_at {
             execution.insert("started_at", Value::from(at.to_string()));
         }
-        Value::from_iter(execution)
+        Value::from_pairs(execution)
     }
 }
 
