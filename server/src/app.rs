@@ -30,13 +30,13 @@ use crate::{
         test_runs::TestRuns,
         vitals::Registry,
     },
-    assets,
+    assets::{self, Assets},
     auth::{self, Auth},
     bus::Bus,
     clock,
     config::Config,
     demo, error,
-    executor::{self, Slots, orphans},
+    executor::{self, orphans, slots::Slots},
     http,
     services::Services,
     store::{Store, StoreOptions},
@@ -170,7 +170,7 @@ impl App {
         self.coordinators.halt().await;
         self.test_runs.halt().await;
         close_journal(&self.services.journal).await;
-        self.services.store.close().await;
+        self.services.store.clone().close().await;
     }
 }
 
@@ -225,11 +225,13 @@ fn serve_on(
     auth: Data<Auth>,
 ) -> anyhow::Result<actix_web::dev::Server> {
     let origins = config.cors_origins.clone();
+    let assets = Data::new(Assets::embedded());
     let methods = Data::new(error::RouteMethods::from_openapi(&http::openapi::description()));
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(app.clone())
             .app_data(auth.clone())
+            .app_data(assets.clone())
             .app_data(methods.clone())
             .app_data(error::json_config(LARGEST_BODY))
             .app_data(error::path_config())

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     actors::{journal::Journal, supervisor::{Handle, Supervision}},
     bus::Bus,
-    executor::Slots,
+    executor::slots::Slots,
     store::Store,
     telemetry::Metrics,
 };

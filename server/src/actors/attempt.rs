@@ -4,9 +4,9 @@
 //! tree while it runs. A log line is shown once it is stored, and all lines are stored before the
 //! attempt's result is reported.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use limelight_engine::Rendered;
+use limelight_engine::{Rendered, RenderedCommand, RenderedHttp};
 use limelight_protocol::{ExecutionId, NodeId, event::LogLine};
 use tokio::{
     sync::mpsc,
@@ -15,7 +15,10 @@ use tokio::{
 
 use crate::{
     clock,
-    executor::{self, AttemptContext, Failure, Report, StopSignal, Success},
+    executor::{
+        self, CommandJob, Context, Failure, HttpJob, OutputLimits, Purpose, Report, StopSignal,
+        Success,
+    },
     services::Services,
 };
 
@@ -64,23 +67,41 @@ async fn run(
     reports: mpsc::Sender<Report>,
     stop: StopSignal,
 ) -> Result<Success, Failure> {
-    let context = AttemptContext {
-        execution_id: id.execution,
-        node_id: id.node.clone(),
-        attempt: id.attempt,
-        server_mark: services.store.epoch().to_owned(),
-    };
     match work {
         Rendered::Noop => Ok(Success::default()),
         Rendered::Command(command) => {
-            let job = executor::command_job(command, context, services);
-            executor::run_command(job, reports, stop).await
+            executor::run_command(command_job(services, id, command), reports, stop).await
         }
         Rendered::Http(request) => {
-            let job = executor::http_job(request);
-            executor::run_http(&services.http_client, job, reports, stop).await
+            executor::run_http(&services.http_client, http_job(request), reports, stop).await
         }
     }
+}
+
+fn command_job(services: &Services, id: &AttemptId, command: RenderedCommand) -> CommandJob {
+    let RenderedCommand { program, env, working_dir, commands } = command;
+    CommandJob {
+        program,
+        env,
+        working_dir: working_dir.map_or_else(|| services.working_dir.clone(), PathBuf::from),
+        read_commands: commands,
+        context: Context {
+            purpose: Purpose::Attempt {
+                execution_id: id.execution,
+                node_id: id.node.clone(),
+                attempt: id.attempt,
+            },
+            server_mark: services.store.epoch().to_owned(),
+        },
+        limits: OutputLimits::default(),
+        grace: services.grace,
+    }
+}
+
+fn http_job(request: RenderedHttp) -> HttpJob {
+    let RenderedHttp { method, url, headers, body, expect_status } = request;
+    let expect_status = expect_status.unwrap_or_default();
+    HttpJob { headers, body, expect_status, ..HttpJob::new(&method, &url) }
 }
 
 /// Stores and publishes lines as they come, and passes progress on, newest first.

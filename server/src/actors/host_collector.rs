@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use limelight_protocol::{Timestamp, host::HostSample};
 
 use super::supervisor::{Lease, Supervised};
@@ -25,7 +25,7 @@ const PRUNE_EVERY_MS: i64 = 3_600_000;
 pub struct HostCollector {
     lease: Lease,
     services: Arc<Services>,
-    sampler: HostSampler,
+    sampler: Option<HostSampler>,
     storing: bool,
     last: Timestamp,
 }
@@ -34,18 +34,20 @@ impl HostCollector {
     /// A collector whose first reading has no rates.
     #[must_use]
     pub fn new(lease: Lease, services: Arc<Services>) -> Self {
-        Self { lease, services, sampler: HostSampler::new(), storing: false, last: Timestamp(0) }
+        Self { lease, services, sampler: None, storing: false, last: Timestamp(0) }
     }
 
+    /// Takes a reading, and stores and shows it.
     fn sample(&mut self, ctx: &mut Context<Self>) {
         self.lease.sent_to_self();
         self.lease.beat();
         if self.storing {
             return;
         }
+        let Some(sampler) = &mut self.sampler else { return };
         self.storing = true;
         let now = clock::now();
-        let sample = self.sampler.sample(now);
+        let sample = sampler.sample(now);
         self.services.metrics.set_host(&sample);
                 let Services { metrics, supervision, slots, .. } = &*self.services;
         metrics.set_actors(&supervision.registry.tree().actors);
@@ -88,6 +90,14 @@ impl Actor for HostCollector {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        match HostSampler::new() {
+            Ok(sampler) => self.sampler = Some(sampler),
+            // It will not be readable later either.
+            Err(error) => {
+                self.lease.give_up(error);
+                return ctx.stop();
+            }
+        }
         ctx.run_interval(SAMPLE_EVERY, Self::sample);
     }
 }

@@ -81,14 +81,16 @@ impl Journal {
             return;
         }
         self.committing = true;
+        let batch = self.next_batch();
+        let size = batch.iter().map(|write| write.append.events.len()).sum();
         let (appends, answers): (Vec<_>, Vec<_>) =
-            self.next_batch().into_iter().map(|write| (write.append, write.answer)).unzip();
+            batch.into_iter().map(|write| (write.append, write.answer)).unzip();
         let writer = Arc::clone(&self.parts.writer);
         let began = Instant::now();
         let commit = async move { writer.lock().await.commit(appends).await };
         ctx.spawn(commit.into_actor(self).map(move |results, journal, ctx| {
             journal.committing = false;
-            journal.committed(results, answers, began);
+            journal.committed(results, answers, size, began);
             journal.commit(ctx);
         }));
     }
@@ -97,8 +99,16 @@ impl Journal {
         &self,
         results: Vec<Appended>,
         answers: Vec<oneshot::Sender<Appended>>,
+        size: usize,
         began: Instant,
     ) {
+        let failed = |result: &Appended| match result {
+            Err(AppendError::Store(error)) => Some(error.to_string()),
+            _ => None,
+        };
+        if let Some(error) = results.iter().find_map(failed) {
+            self.parts.metrics.emit(CommitFailed { events: size, error: &error });
+        }
         let events: Vec<_> = results.iter().flatten().flatten().cloned().collect();
         if let Some(last) = events.last() {
             self.parts.metrics.observe_commit(events.len(), began.elapsed());
@@ -107,9 +117,6 @@ impl Journal {
             let _ = self.parts.hub.try_send(Publish(events));
         }
         for (result, answer) in results.into_iter().zip(answers) {
-            if let Err(AppendError::Store(error)) = &result {
-                self.parts.metrics.emit(CommitFailed { error: &error.to_string() });
-            }
             // Nobody waiting any more is nobody to answer; the events are committed all the same.
             let _ = answer.send(result);
         }

@@ -26,7 +26,7 @@ use crate::{
     auth::Caller,
     clock,
     executor::{
-        self, CommandJob, Failure, Program, Report, Stopper, StopSignal,
+        self, CommandJob, Failure, OutputLimits, Program, Purpose, Report, Stopper, StopSignal,
     },
     services::Services,
     store::{Append, PendingEvent, ReadModel},
@@ -169,11 +169,14 @@ fn job(suite: &Suite, id: TestRunId, services: &Services) -> CommandJob {
     let folder = suite.working_dir.as_ref().map_or_else(|| PathBuf::from("."), PathBuf::from);
     CommandJob {
         program: Program::Args(suite.command.clone()),
-        env: BTreeMap::from([("LIMELIGHT_TEST_RUN_ID".to_owned(), id.to_string())]),
+        env: BTreeMap::new(),
         working_dir: folder,
         read_commands: false,
-        context: executor::AttemptContext::for_test_run(id, services.store.epoch()),
-        limits: executor::OutputLimits::default(),
+        context: executor::Context {
+            purpose: Purpose::TestRun(id),
+            server_mark: services.store.epoch().to_owned(),
+        },
+        limits: OutputLimits::default(),
         grace: services.grace,
     }
 }

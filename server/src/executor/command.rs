@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    CommandJob, Failure, Program, Report, SERVER_MARK_VARIABLE, StopReason, StopSignal, Success,
+    CommandJob, Failure, Program, Report, StopReason, StopSignal, Success,
     child::GroupLeader,
     lines::{Line, LineSplitter},
     output::Output,
@@ -121,16 +121,12 @@ fn command(job: &CommandJob, report_file: &ReportFile) -> Result<Command, Failur
     let inherited = INHERITED
         .iter()
         .filter_map(|name| Some((name, std::env::var_os(name)?)));
-    let context = &job.context;
     command
         .env_clear()
         .envs(inherited)
         .envs(&job.env)
-        .env("LIMELIGHT_EXECUTION_ID", context.execution_id.to_string())
-        .env("LIMELIGHT_NODE_ID", context.node_id.as_str())
-        .env("LIMELIGHT_ATTEMPT", context.attempt.to_string())
+        .envs(job.context.variables())
         .env("LIMELIGHT_REPORT", report_file.path())
-        .env(SERVER_MARK_VARIABLE, &context.server_mark)
         .current_dir(&job.working_dir)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

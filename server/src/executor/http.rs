@@ -11,7 +11,7 @@ use reqwest::{
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::{Failure, Report, StopSignal, Success};
+use super::{Failure, HttpBody, Report, StopSignal, Success};
 
 /// Most redirects that are followed.
 const MOST_REDIRECTS: usize = 10;
@@ -44,15 +44,6 @@ pub struct HttpJob {
     pub timeout: Duration,
     /// How much of the answer's body is kept.
     pub max_body_bytes: usize,
-}
-
-/// What is sent with a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HttpBody {
-    /// As it is.
-    Text(String),
-    /// As JSON, with its content type unless the headers name another.
-    Json(Value),
 }
 
 impl HttpJob {

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use limelight_protocol::{ExecutionId, NodeId, event::LogSource, execution::NodeError};
+use limelight_protocol::{ExecutionId, NodeId, TestRunId, event::LogSource, execution::NodeError};
 use serde_json::{Map, Value};
 
 mod child;
@@ -22,11 +22,12 @@ pub mod slots;
 mod stop;
 
 pub use command::run_command;
-pub use http::{HttpBody, HttpJob, http_client, run_http};
+pub use limelight_engine::definition::{Body as HttpBody, Program};
+pub use http::{HttpJob, http_client, run_http};
 pub use stop::{StopReason, StopSignal, Stopper};
 
-/// Environment variable that carries [`AttemptContext::server_mark`]; orphans are found by it.
-pub const SERVER_MARK_VARIABLE: &str = "LIMELIGHT_SERVER";
+/// Environment variable that carries [`Context::server_mark`]; orphans are found by it.
+pub const SERVER_MARK_VARIABLE: &str = "LIMELIGHT_SERVER_MARK";
 
 /// A program to run.
 #[derive(Clone, Debug)]
@@ -39,35 +40,53 @@ pub struct CommandJob {
     pub working_dir: PathBuf,
     /// Whether `::progress` and its like on standard output are obeyed.
     pub read_commands: bool,
-    /// Whose attempt it is.
-    pub context: AttemptContext,
+    /// What it runs for.
+    pub context: Context,
     /// How much of its output is kept.
     pub limits: OutputLimits,
     /// How long it has to end by itself once it is asked to, before it is killed.
     pub grace: Duration,
 }
 
-/// What to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// A line for `/bin/sh -c`.
-    Shell(String),
-    /// A program and its arguments, without a shell.
-    Args(Vec<String>),
-}
-
-/// Whose attempt it is; the program sees it as `LIMELIGHT_…` variables.
+/// What a program is told of where it runs, as `LIMELIGHT_…` variables.
 #[derive(Clone, Debug)]
-pub struct AttemptContext {
-    /// The execution.
-    pub execution_id: ExecutionId,
-    /// The node.
-    pub node_id: NodeId,
-    /// Which attempt: 1, 2, 3, ...
-    pub attempt: u32,
+pub struct Context {
+    /// What it runs for.
+    pub purpose: Purpose,
     /// Marks all processes of one data folder's server, through its restarts, so that
     /// [`orphans::kill_orphans`] finds those a killed server left.
     pub server_mark: String,
+}
+
+/// What a program runs for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// An attempt at a node.
+    Attempt {
+        /// The execution.
+        execution_id: ExecutionId,
+        /// The node.
+        node_id: NodeId,
+        /// Which attempt: 1, 2, 3, ...
+        attempt: u32,
+    },
+    /// A run of a test suite.
+    TestRun(TestRunId),
+}
+
+impl Context {
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![(SERVER_MARK_VARIABLE, self.server_mark.clone())];
+        match &self.purpose {
+            Purpose::Attempt { execution_id, node_id, attempt } => variables.extend([
+                ("LIMELIGHT_EXECUTION_ID", execution_id.to_string()),
+                ("LIMELIGHT_NODE_ID", node_id.to_string()),
+                ("LIMELIGHT_ATTEMPT", attempt.to_string()),
+            ]),
+            Purpose::TestRun(id) => variables.push(("LIMELIGHT_TEST_RUN_ID", id.to_string())),
+        }
+        variables
+    }
 }
 
 /// How much of a program's output is kept.

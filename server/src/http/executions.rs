@@ -92,20 +92,12 @@ pub async fn start(
 impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Params(faults) => {
-                Self::invalid("invalid_params", error_text(&faults)).with_faults(faults)
-            }
+            StartError::Params(faults) => Self::invalid_params(faults),
             StartError::Definition(faults) => Self::invalid_workflow(faults),
             StartError::Store(error) => error.into(),
             StartError::Control(error) => error.into(),
         }
     }
-}
-
-fn error_text(faults: &[limelight_protocol::error::Fault]) -> String {
-    let texts: Vec<_> =
-        faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
-    texts.join("; ")
 }
 
 impl From<ControlError> for ApiError {

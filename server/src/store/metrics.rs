@@ -82,6 +82,21 @@ impl Store {
         row.map(from_row).transpose()
     }
 
+    /// `seq` of the newest reading; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_sample_seq(&self) -> Result<u64> {
+        let newest: Option<i64> = metric_sample::Entity::find()
+            .select_only()
+            .column_as(metric_sample::Column::Seq.max(), "newest")
+            .into_tuple::<Option<i64>>()
+            .one(self.read())
+            .await?
+            .flatten();
+        Ok(newest.unwrap_or(0) as u64)
+    }
+
     /// Readings with `seq` above `after_seq`, oldest first, as events.
     pub(super) async fn samples_after(
         &self,

@@ -17,6 +17,8 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::Mutex;
 
+use crate::config::Config;
+
 use super::{
     Gate, Inner, JournalWriter, Store,
     entity::journal_head,
@@ -85,7 +87,8 @@ impl FromStr for DatabaseUrl {
 }
 
 /// What a commit waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Synchronous {
     /// The disk: a committed event survives a power cut.
     #[default]
@@ -103,6 +106,12 @@ pub struct StoreOptions {
     pub url: DatabaseUrl,
     /// What a commit waits for.
     pub synchronous: Synchronous,
+}
+
+impl From<&Config> for StoreOptions {
+    fn from(config: &Config) -> Self {
+        Self { url: config.database.clone(), synchronous: config.synchronous }
+    }
 }
 
 impl Store {

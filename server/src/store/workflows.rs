@@ -60,6 +60,15 @@ pub struct StoredVersion {
 }
 
 impl Store {
+    /// How many workflows there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_workflows(&self, _caller: &Caller) -> Result<u64> {
+        let present = workflow::Entity::find().filter(workflow::Column::DeletedAt.is_null());
+        Ok(present.count(self.read()).await?)
+    }
+
     /// Makes a workflow with version 1.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use limelight_engine::{
     Action, Command, Decision, Definition, Rejection, Rendered, Run, Timer,
 };
 use limelight_protocol::{
-    EventBody, Execution, ExecutionId, NodeId, event::WorkflowStarted, execution::NodeError,
+    Execution, ExecutionId, event::WorkflowStarted, execution::NodeError,
 };
 use tokio::sync::oneshot;
 

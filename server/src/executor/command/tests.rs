@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::executor::{AttemptContext, OutputLimits, Stopper};
+use crate::executor::{Context, OutputLimits, Purpose, Stopper};
 
 /// Longer than any test may take: what must end earlier is ended by what is tested.
 const FOREVER: Duration = Duration::from_secs(600);
@@ -17,10 +17,12 @@ fn job(program: Program) -> CommandJob {
         env: BTreeMap::new(),
         working_dir: "/".into(),
         read_commands: true,
-        context: AttemptContext {
-            execution_id: ExecutionId(Uuid::nil()),
-            node_id: NodeId::new("build").unwrap(),
-            attempt: 2,
+        context: Context {
+            purpose: Purpose::Attempt {
+                execution_id: ExecutionId(Uuid::nil()),
+                node_id: NodeId::new("build").unwrap(),
+                attempt: 2,
+            },
             server_mark: "mark".into(),
         },
         limits: OutputLimits::default(),
