@@ -45,7 +45,7 @@ pub enum ClientFrame {
 
 /// What the server says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", try_from = "AnyFrame")]
 pub enum ServerFrame {
     /// The first frame.
     Hello {
@@ -122,6 +122,105 @@ pub enum ServerFrame {
     },
 }
 
+/// Every field of every server frame. A tagged enum would be read through a buffer that holds no raw
+/// JSON, so frames are read as this first.
+#[derive(Deserialize)]
+struct AnyFrame {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    epoch: Option<String>,
+    #[serde(default)]
+    server: Option<String>,
+    #[serde(default)]
+    heartbeat_s: Option<u64>,
+    #[serde(default)]
+    topic: Option<String>,
+    #[serde(default)]
+    position: Option<u64>,
+    #[serde(default)]
+    recovered: Option<bool>,
+    #[serde(default)]
+    data: Option<Box<RawValue>>,
+    #[serde(default)]
+    event: Option<Box<Event>>,
+    #[serde(default)]
+    events: Option<Vec<Event>>,
+    #[serde(default)]
+    from: Option<u64>,
+    #[serde(default)]
+    to: Option<u64>,
+    #[serde(default)]
+    reason: Option<GapReason>,
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    detail: Option<String>,
+    #[serde(default)]
+    nonce: Option<u64>,
+}
+
+impl TryFrom<AnyFrame> for ServerFrame {
+    type Error = String;
+
+    fn try_from(frame: AnyFrame) -> Result<Self, String> {
+        let kind = frame.kind;
+        macro_rules! needed {
+            ($field:ident) => {
+                frame
+                    .$field
+                    .ok_or_else(|| format!("a frame of type {kind} needs {}", stringify!($field)))?
+            };
+        }
+        Ok(match kind.as_str() {
+            "hello" => Self::Hello {
+                epoch: needed!(epoch),
+                server: needed!(server),
+                heartbeat_s: needed!(heartbeat_s),
+            },
+            "subscribed" => Self::Subscribed {
+                id: needed!(id),
+                topic: needed!(topic),
+                position: needed!(position),
+                recovered: needed!(recovered),
+            },
+            "snapshot" => Self::Snapshot {
+                id: needed!(id),
+                position: needed!(position),
+                data: needed!(data),
+            },
+            "event" => Self::Event {
+                id: needed!(id),
+                event: needed!(event),
+            },
+            "events" => Self::Events {
+                id: needed!(id),
+                events: needed!(events),
+            },
+            "lagged" => Self::Lagged {
+                id: needed!(id),
+                from: needed!(from),
+                to: needed!(to),
+            },
+            "gap" => Self::Gap {
+                id: needed!(id),
+                reason: needed!(reason),
+            },
+            "error" => Self::Error {
+                id: frame.id,
+                code: needed!(code),
+                detail: needed!(detail),
+            },
+            "pong" => Self::Pong {
+                nonce: needed!(nonce),
+            },
+            other => return Err(format!("no frame has the type {other}")),
+        })
+    }
+}
+
 /// Why there is a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -144,5 +243,36 @@ mod tests {
         let text = r#"{"type":"subscribe","id":"a","topic":"metrics","after":{"epoch":"e","position":8100}}"#;
         let frame: ClientFrame = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&frame).unwrap(), text);
+    }
+
+    #[test]
+    fn every_server_frame_is_read_as_it_is_written() {
+        let event = r#"{"position":2,"stream":"metrics","seq":2,"type":"metrics:sample","timestamp":"2026-11-21T10:00:00.123Z","data":{"cpu":1.50}}"#;
+        for text in [
+            r#"{"type":"hello","epoch":"e","server":"limelight/0.1.0","heartbeat_s":15}"#
+                .to_owned(),
+            r#"{"type":"subscribed","id":"a","topic":"metrics","position":8,"recovered":true}"#
+                .into(),
+            r#"{"type":"snapshot","id":"a","position":8,"data":{"n":1.50}}"#.into(),
+            format!(r#"{{"type":"event","id":"a","event":{event}}}"#),
+            format!(r#"{{"type":"events","id":"a","events":[{event}]}}"#),
+            r#"{"type":"lagged","id":"a","from":1,"to":2}"#.into(),
+            r#"{"type":"gap","id":"a","reason":"epoch"}"#.into(),
+            r#"{"type":"error","id":null,"code":"unknown_topic","detail":"d"}"#.into(),
+            r#"{"type":"pong","nonce":1}"#.into(),
+        ] {
+            let frame: ServerFrame = serde_json::from_str(&text).unwrap();
+            assert_eq!(serde_json::to_string(&frame).unwrap(), text);
+        }
+        for text in [
+            r#"{"type":"dream"}"#,
+            r#"{"type":"pong"}"#,
+            r#"{"nonce":1}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<ServerFrame>(text).is_err(),
+                "{text} was taken"
+            );
+        }
     }
 }

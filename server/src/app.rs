@@ -2,10 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -99,23 +96,35 @@ impl App {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let (store, writer) = Store::open(StoreOptions::from(config)).await?;
         let metrics = Metrics::new()?;
-        let supervision = Supervision { registry: Registry::default(), metrics: metrics.clone() };
+        let supervision = Supervision {
+            registry: Registry::default(),
+            metrics: metrics.clone(),
+        };
         let bus = Bus::default();
         let head = Arc::new(AtomicU64::new(store.head().await?));
         let (system, commits) = (Arbiter::new(), Arbiter::new());
         let hub = {
             let (bus, head) = (bus.clone(), Arc::clone(&head));
-            supervise(&supervision, &system.handle(), "system/hub".into(), move |lease| {
-                Hub::new(lease, bus.clone(), Arc::clone(&head))
-            })
+            supervise(
+                &supervision,
+                &system.handle(),
+                "system/hub".into(),
+                move |lease| Hub::new(lease, bus.clone(), Arc::clone(&head)),
+            )
         };
-        let parts =
-            JournalParts { writer: Arc::new(Mutex::new(writer)), hub, head, metrics: metrics.clone() };
+        let parts = JournalParts {
+            writer: Arc::new(Mutex::new(writer)),
+            hub,
+            head,
+            metrics: metrics.clone(),
+        };
         // Commits may block their thread, so the journal has one to itself.
-        let journal =
-            supervise(&supervision, &commits.handle(), "system/journal".into(), move |lease| {
-                Journal::new(lease, parts.clone())
-            });
+        let journal = supervise(
+            &supervision,
+            &commits.handle(),
+            "system/journal".into(),
+            move |lease| Journal::new(lease, parts.clone()),
+        );
         let services = Arc::new(Services {
             store,
             bus,
@@ -130,7 +139,11 @@ impl App {
         });
         let app = Self {
             coordinators: Coordinators::new(Arc::clone(&services), config.http_workers),
-            test_runs: TestRuns::new(Arc::clone(&services), system.handle(), config.suites.clone()),
+            test_runs: TestRuns::new(
+                Arc::clone(&services),
+                system.handle(),
+                config.suites.clone(),
+            ),
             sessions: Sessions::default(),
             stopping: Stopping::default(),
             services,
@@ -209,13 +222,22 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     if admin.created_at == now {
         demo::install(&store).await?;
     }
-    let sign_in_link = auth
-        .required()
-        .then(|| auth::sign_in::link(&format!("http://{address}"), &auth.sign_in.issue(&admin.name)));
+    let sign_in_link = auth.required().then(|| {
+        auth::sign_in::link(
+            &format!("http://{address}"),
+            &auth.sign_in.issue(&admin.name),
+        )
+    });
     app.collect_host_metrics();
     let shutdown = Duration::from_secs_f64(config.shutdown_s);
     let http = serve_on(listener, &config, app.clone(), auth)?;
-    Ok(Server { address, sign_in_link, app, http, shutdown })
+    Ok(Server {
+        address,
+        sign_in_link,
+        app,
+        http,
+        shutdown,
+    })
 }
 
 fn serve_on(
@@ -226,7 +248,9 @@ fn serve_on(
 ) -> anyhow::Result<actix_web::dev::Server> {
     let origins = config.cors_origins.clone();
     let assets = Data::new(Assets::embedded());
-    let methods = Data::new(error::RouteMethods::from_openapi(&http::openapi::description()));
+    let methods = Data::new(error::RouteMethods::from_openapi(
+        &http::openapi::description(),
+    ));
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(app.clone())
@@ -261,13 +285,24 @@ impl Server {
     /// # Errors
     /// When the HTTP server fails.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { app, http, shutdown, .. } = self;
+        let Self {
+            app,
+            http,
+            shutdown,
+            ..
+        } = self;
         let handle = http.handle();
         let serving = actix_rt::spawn(http);
         stop.await;
         tracing::info!("stopping");
-        if tokio::time::timeout(shutdown, stop_all(&app, &handle)).await.is_err() {
-            tracing::warn!(after_s = shutdown.as_secs_f64(), "stopped before everything had ended");
+        if tokio::time::timeout(shutdown, stop_all(&app, &handle))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                after_s = shutdown.as_secs_f64(),
+                "stopped before everything had ended"
+            );
         }
         serving.await??;
         Ok(())

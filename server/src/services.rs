@@ -3,7 +3,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    actors::{journal::Journal, supervisor::{Handle, Supervision}},
+    actors::{
+        journal::Journal,
+        supervisor::{Handle, Supervision},
+    },
     bus::Bus,
     executor::slots::Slots,
     store::Store,

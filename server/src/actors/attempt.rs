@@ -79,7 +79,12 @@ async fn run(
 }
 
 fn command_job(services: &Services, id: &AttemptId, command: RenderedCommand) -> CommandJob {
-    let RenderedCommand { program, env, working_dir, commands } = command;
+    let RenderedCommand {
+        program,
+        env,
+        working_dir,
+        commands,
+    } = command;
     CommandJob {
         program,
         env,
@@ -99,9 +104,20 @@ fn command_job(services: &Services, id: &AttemptId, command: RenderedCommand) ->
 }
 
 fn http_job(request: RenderedHttp) -> HttpJob {
-    let RenderedHttp { method, url, headers, body, expect_status } = request;
+    let RenderedHttp {
+        method,
+        url,
+        headers,
+        body,
+        expect_status,
+    } = request;
     let expect_status = expect_status.unwrap_or_default();
-    HttpJob { headers, body, expect_status, ..HttpJob::new(&method, &url) }
+    HttpJob {
+        headers,
+        body,
+        expect_status,
+        ..HttpJob::new(&method, &url)
+    }
 }
 
 /// Stores and publishes lines as they come, and passes progress on, newest first.
@@ -111,7 +127,11 @@ async fn relay(
     mut received: mpsc::Receiver<Report>,
     progress: impl Fn(f64, Option<String>),
 ) {
-    let mut log = Log { services, id, last_seq: None };
+    let mut log = Log {
+        services,
+        id,
+        last_seq: None,
+    };
     let mut reports = Vec::with_capacity(REPORTS);
     let mut latest: Option<(f64, Option<String>)> = None;
     let mut due = Instant::now();
@@ -133,7 +153,11 @@ async fn relay(
         for report in reports.drain(..) {
             match report {
                 Report::Log { source, line } => {
-                    let line = LogLine { attempt: id.attempt, source, line };
+                    let line = LogLine {
+                        attempt: id.attempt,
+                        source,
+                        line,
+                    };
                     lines.push((clock::now(), line));
                 }
                 Report::Progress { progress, message } => latest = Some((progress, message)),
@@ -178,7 +202,9 @@ impl Log<'_> {
             Some(seq) => seq,
             None => store.last_log_seq(self.id.execution, &self.id.node).await?,
         };
-        let events = store.append_log(self.id.execution, &self.id.node, last_seq + 1, lines).await?;
+        let events = store
+            .append_log(self.id.execution, &self.id.node, last_seq + 1, lines)
+            .await?;
         self.last_seq = Some(last_seq + lines.len() as u64);
         bus.publish_live(&events);
         Ok(())

@@ -111,13 +111,19 @@ impl Coordinators {
         idempotency_key: Option<&str>,
     ) -> Result<Execution, StartError> {
         let definition = self.definition(version)?;
-        let params = definition.resolve_params(&execute.params).map_err(StartError::Params)?;
+        let params = definition
+            .resolve_params(&execute.params)
+            .map_err(StartError::Params)?;
         // Keys of different callers have nothing to do with each other.
         let key = idempotency_key.map(|key| format!("{}/{key}", caller.name));
         let _held = match &key {
             Some(key) => {
                 let held = self.keyed.lock().await;
-                let known = self.services.store.execution_by_idempotency_key(caller, key).await?;
+                let known = self
+                    .services
+                    .store
+                    .execution_by_idempotency_key(caller, key)
+                    .await?;
                 if let Some(execution) = known {
                     return Ok(execution);
                 }
@@ -145,7 +151,10 @@ impl Coordinators {
             idempotency_key: key,
             answer,
         };
-        handle.send(begin).await.map_err(|_| ControlError::Unavailable)?;
+        handle
+            .send(begin)
+            .await
+            .map_err(|_| ControlError::Unavailable)?;
         Ok(answered.await.map_err(|_| ControlError::Unavailable)??)
     }
 
@@ -162,7 +171,13 @@ impl Coordinators {
         loop {
             let (answer, answered) = oneshot::channel();
             let handle = self.find_or_load(id);
-            if handle.send(Control { command: command.clone(), answer }).await.is_ok()
+            if handle
+                .send(Control {
+                    command: command.clone(),
+                    answer,
+                })
+                .await
+                .is_ok()
                 && let Ok(result) = answered.await
                 && !matches!(result, Err(ControlError::Unavailable))
             {
@@ -240,8 +255,11 @@ fn pending(
     definition: &Definition,
     started: &WorkflowStarted,
 ) -> Execution {
-    let node_states: Vec<_> =
-        definition.nodes().iter().map(|node| NodeState::new(node.id.clone())).collect();
+    let node_states: Vec<_> = definition
+        .nodes()
+        .iter()
+        .map(|node| NodeState::new(node.id.clone()))
+        .collect();
     Execution {
         id,
         execution_id: id,

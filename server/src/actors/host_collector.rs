@@ -10,12 +10,7 @@ use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFutu
 use limelight_protocol::{Timestamp, host::HostSample};
 
 use super::supervisor::{Lease, Supervised};
-use crate::{
-    clock,
-    host::HostSampler,
-    services::Services,
-    store::StoreError,
-};
+use crate::{clock, host::HostSampler, services::Services, store::StoreError};
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const ROLL_UP_EVERY_MS: i64 = 60_000;
@@ -34,7 +29,13 @@ impl HostCollector {
     /// A collector whose first reading has no rates.
     #[must_use]
     pub fn new(lease: Lease, services: Arc<Services>) -> Self {
-        Self { lease, services, sampler: None, storing: false, last: Timestamp(0) }
+        Self {
+            lease,
+            services,
+            sampler: None,
+            storing: false,
+            last: Timestamp(0),
+        }
     }
 
     /// Takes a reading, and stores and shows it.
@@ -44,12 +45,19 @@ impl HostCollector {
         if self.storing {
             return;
         }
-        let Some(sampler) = &mut self.sampler else { return };
+        let Some(sampler) = &mut self.sampler else {
+            return;
+        };
         self.storing = true;
         let now = clock::now();
         let sample = sampler.sample(now);
         self.services.metrics.set_host(&sample);
-                let Services { metrics, supervision, slots, .. } = &*self.services;
+        let Services {
+            metrics,
+            supervision,
+            slots,
+            ..
+        } = &*self.services;
         metrics.set_actors(&supervision.registry.tree().actors);
         metrics.set_slots(slots.taken(), slots.total());
         let store = store(Arc::clone(&self.services), sample, self.last);

@@ -35,7 +35,12 @@ impl Hub {
     /// A hub in front of `bus`.
     #[must_use]
     pub const fn new(lease: Lease, bus: Bus, head: Arc<AtomicU64>) -> Self {
-        Self { lease, bus, head, checked_head: 0 }
+        Self {
+            lease,
+            bus,
+            head,
+            checked_head: 0,
+        }
     }
 }
 

@@ -62,7 +62,12 @@ impl Journal {
     /// A journal with nothing waiting.
     #[must_use]
     pub const fn new(lease: Lease, parts: JournalParts) -> Self {
-        Self { lease, parts, waiting: Vec::new(), committing: false }
+        Self {
+            lease,
+            parts,
+            waiting: Vec::new(),
+            committing: false,
+        }
     }
 
     fn next_batch(&mut self) -> Vec<Write> {
@@ -83,8 +88,10 @@ impl Journal {
         self.committing = true;
         let batch = self.next_batch();
         let size = batch.iter().map(|write| write.append.events.len()).sum();
-        let (appends, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|write| (write.append, write.answer)).unzip();
+        let (appends, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|write| (write.append, write.answer))
+            .unzip();
         let writer = Arc::clone(&self.parts.writer);
         let began = Instant::now();
         let commit = async move { writer.lock().await.commit(appends).await };
@@ -107,11 +114,16 @@ impl Journal {
             _ => None,
         };
         if let Some(error) = results.iter().find_map(failed) {
-            self.parts.metrics.emit(CommitFailed { events: size, error: &error });
+            self.parts.metrics.emit(CommitFailed {
+                events: size,
+                error: &error,
+            });
         }
         let events: Vec<_> = results.iter().flatten().flatten().cloned().collect();
         if let Some(last) = events.last() {
-            self.parts.metrics.observe_commit(events.len(), began.elapsed());
+            self.parts
+                .metrics
+                .observe_commit(events.len(), began.elapsed());
             self.parts.head.store(last.position, Release);
             // A batch that the hub has no room for is noticed there and read from the store.
             let _ = self.parts.hub.try_send(Publish(events));
@@ -200,8 +212,14 @@ impl Handler<Close> for Journal {
 ///
 /// # Errors
 /// `None` when the journal failed before it could tell; otherwise why the append was refused.
-pub async fn append(journal: &Handle<Journal>, append: Append) -> Result<Vec<Arc<CommittedEvent>>, Option<AppendError>> {
+pub async fn append(
+    journal: &Handle<Journal>,
+    append: Append,
+) -> Result<Vec<Arc<CommittedEvent>>, Option<AppendError>> {
     let (answer, answered) = oneshot::channel();
-    journal.send(Write::new(append, answer)).await.map_err(|Unavailable| None)?;
+    journal
+        .send(Write::new(append, answer))
+        .await
+        .map_err(|Unavailable| None)?;
     answered.await.map_err(|_| None)?.map_err(Some)
 }

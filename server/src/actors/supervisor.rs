@@ -87,12 +87,16 @@ impl Lease {
 
     /// The end that follows is a failure; a fresh actor is to take over.
     pub fn fail(&self, error: impl fmt::Display) {
-        self.end.lock().get_or_insert_with(|| End::Failed(error.to_string()));
+        self.end
+            .lock()
+            .get_or_insert_with(|| End::Failed(error.to_string()));
     }
 
     /// The end that follows is a failure that a fresh actor would meet again.
     pub fn give_up(&self, error: impl fmt::Display) {
-        self.end.lock().get_or_insert_with(|| End::GaveUp(error.to_string()));
+        self.end
+            .lock()
+            .get_or_insert_with(|| End::GaveUp(error.to_string()));
     }
 }
 
@@ -173,7 +177,10 @@ impl<A: Actor> Handle<A> {
     }
 
     /// Sends and waits for the answer; waits for room in the mailbox first.
-    pub fn send<M>(&self, message: M) -> impl Future<Output = Result<M::Result, Unavailable>> + use<A, M>
+    pub fn send<M>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<M::Result, Unavailable>> + use<A, M>
     where
         M: Message + Send + 'static,
         M::Result: Send,
@@ -232,12 +239,20 @@ where
             let (vitals, ends, factory) = (Arc::clone(&vitals), ends.clone(), Arc::clone(&factory));
             A::start_in_arbiter(&arbiter, move |ctx| {
                 ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
-                factory(Lease { vitals, end: Mutex::new(None), ends })
+                factory(Lease {
+                    vitals,
+                    end: Mutex::new(None),
+                    ends,
+                })
             })
         }
     };
     let addr = Arc::new(RwLock::new(Some(start())));
-    let handle = Handle { addr: Arc::clone(&addr), vitals: Arc::clone(&vitals), ended };
+    let handle = Handle {
+        addr: Arc::clone(&addr),
+        vitals: Arc::clone(&vitals),
+        ended,
+    };
     let keeper = keep(supervision.clone(), vitals, addr, start, ended_values);
     arbiter.spawn(async move {
         keeper.await;
@@ -349,12 +364,13 @@ mod tests {
     }
 
     fn world() -> (Supervision, Handle<Counter>) {
-        let supervision =
-            Supervision { registry: Registry::default(), metrics: Metrics::new().unwrap() };
+        let supervision = Supervision {
+            registry: Registry::default(),
+            metrics: Metrics::new().unwrap(),
+        };
         let arbiter = actix_rt::Arbiter::current();
-        let handle = supervise(&supervision, &arbiter, "system/counter".into(), |lease| Counter {
-            lease,
-            count: 0,
+        let handle = supervise(&supervision, &arbiter, "system/counter".into(), |lease| {
+            Counter { lease, count: 0 }
         });
         (supervision, handle)
     }
@@ -378,7 +394,10 @@ mod tests {
         assert_eq!(until_answered(&handle).await, 1);
         let tree = supervision.registry.tree();
         let snapshot = &tree.actors[0];
-        assert_eq!((snapshot.restarts, snapshot.panics, snapshot.mailbox), (1, 1, 0));
+        assert_eq!(
+            (snapshot.restarts, snapshot.panics, snapshot.mailbox),
+            (1, 1, 0)
+        );
         assert_eq!(snapshot.last_error.as_deref(), Some("panicked: as asked"));
     }
 
@@ -402,7 +421,10 @@ mod tests {
         let (supervision, handle) = world();
         assert_eq!(handle.send(Fall::GiveUp).await, Ok(()));
         handle.ended().await;
-        assert_eq!(supervision.registry.tree().actors[0].state, ActorState::Failed);
+        assert_eq!(
+            supervision.registry.tree().actors[0].state,
+            ActorState::Failed
+        );
     }
 
     #[actix_rt::test]

@@ -26,7 +26,7 @@ use crate::{
     auth::Caller,
     clock,
     executor::{
-        self, CommandJob, Failure, OutputLimits, Program, Purpose, Report, Stopper, StopSignal,
+        self, CommandJob, Failure, OutputLimits, Program, Purpose, Report, StopSignal, Stopper,
     },
     services::Services,
     store::{Append, PendingEvent, ReadModel},
@@ -60,7 +60,15 @@ impl TestRunner {
         run: TestRun,
         answer: Option<Answer>,
     ) -> Self {
-        Self { lease, services, suite, run: Some(run), answer, stop: None, cancelled: false }
+        Self {
+            lease,
+            services,
+            suite,
+            run: Some(run),
+            answer,
+            stop: None,
+            cancelled: false,
+        }
     }
 }
 
@@ -75,8 +83,17 @@ impl Actor for TestRunner {
         let Some(run) = self.run.take() else { return };
         let (stop, signal) = Stopper::new();
         self.stop = Some(stop);
-        let recorder = Recorder { services: Arc::clone(&self.services), run };
-        let work = perform(recorder, self.suite.take(), self.answer.take(), signal, ctx.address());
+        let recorder = Recorder {
+            services: Arc::clone(&self.services),
+            run,
+        };
+        let work = perform(
+            recorder,
+            self.suite.take(),
+            self.answer.take(),
+            signal,
+            ctx.address(),
+        );
         ctx.spawn(work.into_actor(self).map(|result, this, ctx| {
             match result {
                 Ok(()) => this.lease.finish(),
@@ -137,7 +154,9 @@ async fn perform(
     signal: StopSignal,
     runner: actix::Addr<TestRunner>,
 ) -> Result<(), String> {
-    let Some(suite) = suite else { return recorder.interrupted().await };
+    let Some(suite) = suite else {
+        return recorder.interrupted().await;
+    };
     let begun = recorder.begin().await;
     if let Some(answer) = answer {
         let _ = answer.send(begun.clone().map(|()| recorder.run.clone()));
@@ -154,11 +173,15 @@ async fn perform(
     let cancelled = runner.send(WasCancelled).await.unwrap_or(false);
     let (status, error) = match outcome {
         _ if cancelled => (TestRunStatus::Cancelled, None),
-        Err(_) => (TestRunStatus::Failed, Some(format!("took longer than {} s", suite.timeout_s))),
+        Err(_) => (
+            TestRunStatus::Failed,
+            Some(format!("took longer than {} s", suite.timeout_s)),
+        ),
         // A command that fails without a failed case failed for a reason of its own.
-        Ok(Err(Failure { error, .. })) => {
-            (TestRunStatus::Failed, (!failed_cases).then_some(error.message))
-        }
+        Ok(Err(Failure { error, .. })) => (
+            TestRunStatus::Failed,
+            (!failed_cases).then_some(error.message),
+        ),
         Ok(Ok(_)) if failed_cases => (TestRunStatus::Failed, None),
         Ok(Ok(_)) => (TestRunStatus::Passed, None),
     };
@@ -166,7 +189,10 @@ async fn perform(
 }
 
 fn job(suite: &Suite, id: TestRunId, services: &Services) -> CommandJob {
-    let folder = suite.working_dir.as_ref().map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let folder = suite
+        .working_dir
+        .as_ref()
+        .map_or_else(|| PathBuf::from("."), PathBuf::from);
     CommandJob {
         program: Program::Args(suite.command.clone()),
         env: BTreeMap::new(),
@@ -199,7 +225,11 @@ impl Recorder {
 
     /// Ends a run whose command is gone; one that never began needs no end.
     async fn interrupted(&mut self) -> Result<(), String> {
-        let stored = self.services.store.get_test_run(&Caller::system(), self.run.id).await;
+        let stored = self
+            .services
+            .store
+            .get_test_run(&Caller::system(), self.run.id)
+            .await;
         match stored.map_err(|error| error.to_string())? {
             Some(run) if run.status == TestRunStatus::Running => {
                 self.run = run;
@@ -258,13 +288,21 @@ impl Recorder {
         self.append(vec![body], Vec::new()).await
     }
 
-    async fn append(&mut self, bodies: Vec<EventBody>, cases: Vec<CaseResult>) -> Result<(), String> {
+    async fn append(
+        &mut self,
+        bodies: Vec<EventBody>,
+        cases: Vec<CaseResult>,
+    ) -> Result<(), String> {
         let timestamp = clock::now();
         let first_seq = self.run.seq + 1;
         self.run.seq += bodies.len() as u64;
         let events = bodies
             .into_iter()
-            .map(|body| PendingEvent { node_id: None, timestamp, body })
+            .map(|body| PendingEvent {
+                node_id: None,
+                timestamp,
+                body,
+            })
             .collect();
         let run = Box::new(self.run.clone());
         let write = Append {
@@ -274,7 +312,10 @@ impl Recorder {
             first_seq,
             events,
             fence: None,
-            read_model: ReadModel::TestRun { run, new_cases: cases },
+            read_model: ReadModel::TestRun {
+                run,
+                new_cases: cases,
+            },
         };
         match append(&self.services.journal, write).await {
             Ok(_) => Ok(()),

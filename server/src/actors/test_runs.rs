@@ -1,9 +1,6 @@
 //! All test runs: starts, cancels and recovers them.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use actix_rt::ArbiterHandle;
 use limelight_protocol::{
@@ -43,7 +40,12 @@ impl TestRuns {
     /// None yet.
     #[must_use]
     pub fn new(services: Arc<Services>, arbiter: ArbiterHandle, suites: Vec<Suite>) -> Self {
-        Self { services, arbiter, suites, live: Arc::default() }
+        Self {
+            services,
+            arbiter,
+            suites,
+            live: Arc::default(),
+        }
     }
 
     /// The configured suites.
@@ -75,7 +77,10 @@ impl TestRuns {
         let (answer, answered) = oneshot::channel();
         self.spawn(run, Some((suite.clone(), answer)));
         let lost = || RunError::Unavailable("the runner failed".to_owned());
-        answered.await.map_err(|_| lost())?.map_err(RunError::Unavailable)
+        answered
+            .await
+            .map_err(|_| lost())?
+            .map_err(RunError::Unavailable)
     }
 
     /// Cancels a run; false when it is not running.

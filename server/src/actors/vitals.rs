@@ -16,8 +16,12 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::clock;
 
-const STATES: [ActorState; 4] =
-    [ActorState::Running, ActorState::Restarting, ActorState::Stopped, ActorState::Failed];
+const STATES: [ActorState; 4] = [
+    ActorState::Running,
+    ActorState::Restarting,
+    ActorState::Stopped,
+    ActorState::Failed,
+];
 
 /// Counters of one actor. They outlive its restarts.
 #[derive(Debug)]
@@ -77,7 +81,9 @@ impl Vitals {
     /// Messages waiting.
     #[must_use]
     pub fn mailbox(&self) -> u64 {
-        self.sent.load(Relaxed).saturating_sub(self.handled.load(Relaxed))
+        self.sent
+            .load(Relaxed)
+            .saturating_sub(self.handled.load(Relaxed))
     }
 
     /// It ended; what was in its mailbox is gone with it.
@@ -141,13 +147,19 @@ impl Registry {
     /// Enters something that lives only as long as the returned entry, such as an attempt.
     #[must_use]
     pub fn enter_scoped(&self, path: String, kind: &'static str) -> Entry {
-        Entry { registry: self.clone(), vitals: self.enter(path, kind) }
+        Entry {
+            registry: self.clone(),
+            vitals: self.enter(path, kind),
+        }
     }
 
     /// Takes an actor out; one that was entered since under the same path stays.
     pub fn remove(&self, vitals: &Arc<Vitals>) {
         let mut actors = self.0.write();
-        if actors.get(vitals.path()).is_some_and(|entered| Arc::ptr_eq(entered, vitals)) {
+        if actors
+            .get(vitals.path())
+            .is_some_and(|entered| Arc::ptr_eq(entered, vitals))
+        {
             actors.remove(vitals.path());
         }
     }
@@ -155,8 +167,16 @@ impl Registry {
     /// Every actor, ordered by path.
     #[must_use]
     pub fn tree(&self) -> ActorTree {
-        let actors = self.0.read().values().map(|vitals| vitals.snapshot()).collect();
-        ActorTree { at: clock::now(), actors }
+        let actors = self
+            .0
+            .read()
+            .values()
+            .map(|vitals| vitals.snapshot())
+            .collect();
+        ActorTree {
+            at: clock::now(),
+            actors,
+        }
     }
 
     /// Calls `visit` with every actor.

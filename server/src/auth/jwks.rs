@@ -183,3 +183,6 @@ fn verifying_key(jwk: &Jwk) -> Option<VerifyingKey> {
     let key = DecodingKey::from_jwk(jwk).ok()?;
     Some(VerifyingKey { key, algorithm })
 }
+
+#[cfg(test)]
+mod tests;

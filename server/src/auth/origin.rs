@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use actix_web::{
     HttpRequest,
-    http::{Uri, header},
+    http::{Uri, header, uri::Authority},
 };
 
 use crate::{config::Config, error::ApiError};
@@ -133,7 +133,7 @@ fn fetch_site(request: &HttpRequest) -> Option<&str> {
 
 /// `Host`, or `:authority` of HTTP/2. Never a forwarded one, which anybody can write.
 fn host(request: &HttpRequest) -> Option<&str> {
-    text(request, &header::HOST).or_else(|| request.uri().authority().map(|host| host.as_str()))
+    text(request, &header::HOST).or_else(|| request.uri().authority().map(Authority::as_str))
 }
 
 /// Whether an origin is the one that `host` serves, whatever the scheme (a proxy may add TLS).

@@ -90,7 +90,6 @@ pub fn is_protected(path: &str) -> bool {
 }
 
 /// Lets pages of the given origins call the API with credentials.
-#[must_use]
 pub fn cors(origins: &[String]) -> Cors {
     let mut cors = Cors::default()
         .allowed_methods(["GET", "POST", "PUT", "PATCH", "DELETE"])

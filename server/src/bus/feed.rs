@@ -55,7 +55,14 @@ impl Feed {
     #[must_use]
     pub fn subscribe(bus: &Bus, store: Store, caller: Caller, topic: Topic) -> Self {
         let subscription = bus.subscribe(topic);
-        Self { store, caller, subscription, cursor: 0, complete_to: 0, from_store: true }
+        Self {
+            store,
+            caller,
+            subscription,
+            cursor: 0,
+            complete_to: 0,
+            from_store: true,
+        }
     }
 
     /// The topic.
@@ -86,13 +93,21 @@ impl Feed {
         match self.topic() {
             Topic::Log(execution, node) => {
                 let stream = EventStream::Log(*execution, node.clone());
-                self.store.read_stream(&self.caller, &stream, self.cursor, ITEM_EVENTS).await
+                self.store
+                    .read_stream(&self.caller, &stream, self.cursor, ITEM_EVENTS)
+                    .await
             }
             Topic::Metrics => {
                 let stream = EventStream::Metrics;
-                self.store.read_stream(&self.caller, &stream, self.cursor, ITEM_EVENTS).await
+                self.store
+                    .read_stream(&self.caller, &stream, self.cursor, ITEM_EVENTS)
+                    .await
             }
-            topic => self.store.read_topic(&self.caller, topic, self.cursor, ITEM_EVENTS).await,
+            topic => {
+                self.store
+                    .read_topic(&self.caller, topic, self.cursor, ITEM_EVENTS)
+                    .await
+            }
         }
     }
 
@@ -112,21 +127,34 @@ impl Feed {
                 }
                 if let Some(last) = events.last() {
                     self.advance(last.position);
-                    return FeedItem::Events { events, published: None };
+                    return FeedItem::Events {
+                        events,
+                        published: None,
+                    };
                 }
             } else {
-                match self.subscription.read(self.cursor, self.complete_to, ITEM_EVENTS as usize, ITEM_BYTES)
-                {
+                match self.subscription.read(
+                    self.cursor,
+                    self.complete_to,
+                    ITEM_EVENTS as usize,
+                    ITEM_BYTES,
+                ) {
                     Tail::Events { events, published } => {
                         if let Some(last) = events.last() {
                             self.advance(last.position);
                         }
-                        return FeedItem::Events { events, published: Some(published) };
+                        return FeedItem::Events {
+                            events,
+                            published: Some(published),
+                        };
                     }
                     Tail::Empty => self.subscription.changed().await,
                     Tail::Behind { newest } => {
                         self.from_store = true;
-                        return FeedItem::Lagged { from: self.cursor, to: newest };
+                        return FeedItem::Lagged {
+                            from: self.cursor,
+                            to: newest,
+                        };
                     }
                 }
             }

@@ -69,7 +69,11 @@ pub enum Told {
 }
 
 /// Follows a topic.
-pub fn follow(services: Arc<Services>, caller: Caller, request: Request) -> BoxStream<'static, Told> {
+pub fn follow(
+    services: Arc<Services>,
+    caller: Caller,
+    request: Request,
+) -> BoxStream<'static, Told> {
     if request.topic == Topic::Actors {
         return follow_actors(services);
     }
@@ -94,8 +98,17 @@ async fn open(
     caller: Caller,
     request: Request,
 ) -> Result<(Vec<Told>, Feed), StoreError> {
-    let Request { topic, after, snapshot } = request;
-    let Services { store, bus, supervision, .. } = services;
+    let Request {
+        topic,
+        after,
+        snapshot,
+    } = request;
+    let Services {
+        store,
+        bus,
+        supervision,
+        ..
+    } = services;
     let mut feed = Feed::subscribe(bus, store.clone(), caller.clone(), topic.clone());
     let head = feed.head().await?;
     // A position beyond the journal's end is from a journal that was since put back.
@@ -113,7 +126,10 @@ async fn open(
         (_, None) => head,
     };
     feed.after(position);
-    let mut opening = vec![Told::Subscribed { position, recovered }];
+    let mut opening = vec![Told::Subscribed {
+        position,
+        recovered,
+    }];
     if gap {
         opening.push(Told::Gap(GapReason::Epoch));
     }
@@ -122,7 +138,10 @@ async fn open(
 }
 
 fn follow_actors(services: Arc<Services>) -> BoxStream<'static, Told> {
-    let subscribed = Told::Subscribed { position: 0, recovered: false };
+    let subscribed = Told::Subscribed {
+        position: 0,
+        recovered: false,
+    };
     let ticks = IntervalStream::new(tokio::time::interval(ACTORS_EVERY));
     let snapshots = ticks.map(move |_| {
         match serde_json::value::to_raw_value(&services.supervision.registry.tree()) {

@@ -63,7 +63,10 @@ async fn rows(
             to_raw_value(&store.list_executions(caller, &filter, None, ROWS).await?)
         }
         Topic::Workflow(id) => {
-            let filter = ExecutionFilter { workflow_id: Some(*id), ..ExecutionFilter::default() };
+            let filter = ExecutionFilter {
+                workflow_id: Some(*id),
+                ..ExecutionFilter::default()
+            };
             to_raw_value(&store.list_executions(caller, &filter, None, ROWS).await?)
         }
         Topic::TestRun(id) => to_raw_value(&store.get_test_run(caller, *id).await?),

@@ -73,8 +73,17 @@ impl Bus {
     pub fn subscribe(&self, topic: Topic) -> Subscription {
         let wake = Arc::new(Notify::new());
         let mut topics = self.0.lock();
-        topics.by_topic.entry(topic.clone()).or_default().followers.push(Arc::downgrade(&wake));
-        Subscription { bus: self.clone(), topic, wake }
+        topics
+            .by_topic
+            .entry(topic.clone())
+            .or_default()
+            .followers
+            .push(Arc::downgrade(&wake));
+        Subscription {
+            bus: self.clone(),
+            topic,
+            wake,
+        }
     }
 
     /// Hands committed events of the journal to their followers, in commit order.
@@ -82,7 +91,9 @@ impl Bus {
     /// A batch that does not follow on the last one means that some got lost on the way here; then
     /// everybody is sent to the store for them.
     pub fn publish(&self, events: &[Arc<CommittedEvent>]) {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return;
+        };
         let mut topics = self.0.lock();
         if first.position > topics.position + 1 {
             topics.skip_to(first.position - 1);
@@ -135,7 +146,9 @@ impl Topics {
     }
 
     fn push(&mut self, topic: &Topic, now: Instant, event: &Arc<CommittedEvent>) {
-        let Some(tail) = self.by_topic.get_mut(topic) else { return };
+        let Some(tail) = self.by_topic.get_mut(topic) else {
+            return;
+        };
         if event.position <= tail.newest {
             return;
         }
@@ -143,7 +156,9 @@ impl Topics {
         tail.bytes += event.wire.len();
         tail.events.push_back((now, Arc::clone(event)));
         while tail.events.len() > TAIL_EVENTS || tail.bytes > TAIL_BYTES {
-            let Some((_, oldest)) = tail.events.pop_front() else { break };
+            let Some((_, oldest)) = tail.events.pop_front() else {
+                break;
+            };
             tail.bytes -= oldest.wire.len();
             tail.evicted_to = oldest.position;
         }
@@ -191,7 +206,12 @@ impl Subscription {
     /// finds them there.
     #[must_use]
     pub fn evicted_to(&self) -> u64 {
-        self.bus.0.lock().by_topic.get(&self.topic).map_or(0, |tail| tail.evicted_to)
+        self.bus
+            .0
+            .lock()
+            .by_topic
+            .get(&self.topic)
+            .map_or(0, |tail| tail.evicted_to)
     }
 
     /// What follows `after`, at most `max_events` and about `max_bytes` of it.
@@ -201,11 +221,17 @@ impl Subscription {
     #[must_use]
     pub fn read(&self, after: u64, complete_to: u64, max_events: usize, max_bytes: usize) -> Tail {
         let topics = self.bus.0.lock();
-        let Some(tail) = topics.by_topic.get(&self.topic) else { return Tail::Empty };
+        let Some(tail) = topics.by_topic.get(&self.topic) else {
+            return Tail::Empty;
+        };
         if tail.evicted_to > complete_to {
-            return Tail::Behind { newest: tail.newest };
+            return Tail::Behind {
+                newest: tail.newest,
+            };
         }
-        let from = tail.events.partition_point(|(_, event)| event.position <= after);
+        let from = tail
+            .events
+            .partition_point(|(_, event)| event.position <= after);
         let mut bytes = 0;
         let events: Vec<_> = tail
             .events

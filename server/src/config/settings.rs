@@ -130,7 +130,7 @@ impl Settings {
     /// # Errors
     /// When a variable holds what it cannot.
     pub fn from_env(get: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let get = |name: &str| get(name).filter(|value| !value.is_empty());
+        let get = &|name: &str| get(name).filter(|value| !value.is_empty());
         let list = |name: &str| {
             get(name).map(|value| {
                 value
@@ -141,22 +141,22 @@ impl Settings {
             })
         };
         Ok(Self {
-            listen: parsed(&get, "LIMELIGHT_LISTEN")?,
+            listen: parsed(get, "LIMELIGHT_LISTEN")?,
             data_dir: get("LIMELIGHT_DATA_DIR").map(PathBuf::from),
             database_url: get("DATABASE_URL").map(Secret::new),
-            synchronous: chosen(&get, "LIMELIGHT_SYNCHRONOUS")?,
-            auth: chosen(&get, "LIMELIGHT_AUTH")?,
+            synchronous: chosen(get, "LIMELIGHT_SYNCHRONOUS")?,
+            auth: chosen(get, "LIMELIGHT_AUTH")?,
             cors_origins: list("LIMELIGHT_CORS_ORIGINS"),
             allowed_hosts: list("LIMELIGHT_ALLOWED_HOSTS"),
             jwt_secret: get("LIMELIGHT_JWT_SECRET").map(Secret::new),
             jwks_url: get("LIMELIGHT_JWKS_URL"),
             jwt_issuer: get("LIMELIGHT_JWT_ISSUER"),
             jwt_audience: get("LIMELIGHT_JWT_AUDIENCE"),
-            log_format: chosen(&get, "LIMELIGHT_LOG_FORMAT")?,
+            log_format: chosen(get, "LIMELIGHT_LOG_FORMAT")?,
             log_filter: get("LIMELIGHT_LOG"),
-            http_workers: parsed(&get, "LIMELIGHT_HTTP_WORKERS")?,
-            command_slots: parsed(&get, "LIMELIGHT_COMMAND_SLOTS")?,
-            shutdown_s: parsed(&get, "LIMELIGHT_SHUTDOWN_S")?,
+            http_workers: parsed(get, "LIMELIGHT_HTTP_WORKERS")?,
+            command_slots: parsed(get, "LIMELIGHT_COMMAND_SLOTS")?,
+            shutdown_s: parsed(get, "LIMELIGHT_SHUTDOWN_S")?,
             suites: None,
         })
     }

@@ -22,8 +22,8 @@ pub mod slots;
 mod stop;
 
 pub use command::run_command;
-pub use limelight_engine::definition::{Body as HttpBody, Program};
 pub use http::{HttpJob, http_client, run_http};
+pub use limelight_engine::definition::{Body as HttpBody, Program};
 pub use stop::{StopReason, StopSignal, Stopper};
 
 /// Environment variable that carries [`Context::server_mark`]; orphans are found by it.
@@ -78,7 +78,11 @@ impl Context {
     fn variables(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![(SERVER_MARK_VARIABLE, self.server_mark.clone())];
         match &self.purpose {
-            Purpose::Attempt { execution_id, node_id, attempt } => variables.extend([
+            Purpose::Attempt {
+                execution_id,
+                node_id,
+                attempt,
+            } => variables.extend([
                 ("LIMELIGHT_EXECUTION_ID", execution_id.to_string()),
                 ("LIMELIGHT_NODE_ID", node_id.to_string()),
                 ("LIMELIGHT_ATTEMPT", attempt.to_string()),

@@ -27,7 +27,10 @@ pub fn configure(config: &mut ServiceConfig) {
 /// What the first page shows.
 #[utoipa::path(get, path = "/api/dashboard/overview", tag = "dashboard",
     responses((status = 200, description = "Running and recent executions, counts", body = Overview)))]
-pub async fn overview(app: web::Data<App>, caller: Caller) -> Result<web::Json<Overview>, ApiError> {
+pub async fn overview(
+    app: web::Data<App>,
+    caller: Caller,
+) -> Result<web::Json<Overview>, ApiError> {
     let store = &app.services.store;
     // Read first: what is committed while the rest is read comes again as an event.
     let position = store.head().await?;
@@ -35,7 +38,9 @@ pub async fn overview(app: web::Data<App>, caller: Caller) -> Result<web::Json<O
         running: store.live_executions(&caller, RUNNING).await?,
         recent: store.ended_executions(&caller, RECENT).await?,
         workflows: store.count_workflows(&caller).await?,
-        last_day: store.execution_counts_since(&caller, clock::now().plus_s(-DAY_S)).await?,
+        last_day: store
+            .execution_counts_since(&caller, clock::now().plus_s(-DAY_S))
+            .await?,
         position,
     }))
 }

@@ -58,15 +58,26 @@ pub async fn follow(
         .topic
         .parse()
         .map_err(|error| ApiError::not_found("unknown_topic", format!("{error}")))?;
-    let last = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok());
-    let after = match last.or(query.after.as_deref()).filter(|text| !text.is_empty()) {
-        Some(text) => Some(text.parse::<Cursor>().map_err(|error| {
-            ApiError::bad_request("invalid_cursor", error.to_string())
-        })?),
+    let last = request
+        .headers()
+        .get("Last-Event-ID")
+        .and_then(|value| value.to_str().ok());
+    let after = match last
+        .or(query.after.as_deref())
+        .filter(|text| !text.is_empty())
+    {
+        Some(text) => Some(
+            text.parse::<Cursor>()
+                .map_err(|error| ApiError::bad_request("invalid_cursor", error.to_string()))?,
+        ),
         None => None,
     };
     let epoch = app.services.store.epoch().to_owned();
-    let request = Request { topic, after, snapshot: query.snapshot };
+    let request = Request {
+        topic,
+        after,
+        snapshot: query.snapshot,
+    };
     let told = bus::follow(Arc::clone(&app.services), caller, request)
         .map(move |told| spell(&epoch, told));
     // A comment now and then keeps proxies from closing a quiet stream.
@@ -88,18 +99,31 @@ fn spell(epoch: &str, told: Told) -> String {
             let mut text = String::new();
             for event in events {
                 // Writing to a String cannot fail.
-                let _ = write!(text, "id: {epoch}:{}\ndata: {}\n\n", event.position, event.wire);
+                let _ = write!(
+                    text,
+                    "id: {epoch}:{}\ndata: {}\n\n",
+                    event.position, event.wire
+                );
             }
             text
         }
-        Told::Subscribed { position, recovered } => {
-            named("subscribed", Some((epoch, position)), &json!({"position": position, "recovered": recovered}).to_string())
-        }
-        Told::Snapshot(snapshot) => {
-            named("snapshot", Some((epoch, snapshot.position)), snapshot.data.get())
-        }
+        Told::Subscribed {
+            position,
+            recovered,
+        } => named(
+            "subscribed",
+            Some((epoch, position)),
+            &json!({"position": position, "recovered": recovered}).to_string(),
+        ),
+        Told::Snapshot(snapshot) => named(
+            "snapshot",
+            Some((epoch, snapshot.position)),
+            snapshot.data.get(),
+        ),
         Told::Gap(reason) => named("gap", None, &json!({"reason": reason}).to_string()),
-        Told::Lagged { from, to } => named("lagged", None, &json!({"from": from, "to": to}).to_string()),
+        Told::Lagged { from, to } => {
+            named("lagged", None, &json!({"from": from, "to": to}).to_string())
+        }
         Told::Failed(error) => {
             tracing::error!(%error, "a topic cannot be followed");
             named("error", None, r#"{"code":"store_unavailable"}"#)
@@ -108,6 +132,8 @@ fn spell(epoch: &str, told: Told) -> String {
 }
 
 fn named(event: &str, id: Option<(&str, u64)>, data: &str) -> String {
-    let id = id.map(|(epoch, position)| format!("id: {epoch}:{position}\n")).unwrap_or_default();
+    let id = id
+        .map(|(epoch, position)| format!("id: {epoch}:{position}\n"))
+        .unwrap_or_default();
     format!("event: {event}\n{id}data: {data}\n\n")
 }

@@ -58,7 +58,9 @@ async fn found(app: &App, caller: &Caller, id: ExecutionId) -> Result<Execution,
 /// # Errors
 /// 400 when it is empty, too long or not text.
 pub fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
-    let Some(value) = request.headers().get("Idempotency-Key") else { return Ok(None) };
+    let Some(value) = request.headers().get("Idempotency-Key") else {
+        return Ok(None);
+    };
     match value.to_str() {
         Ok(key) if (1..=LONGEST_KEY).contains(&key.len()) => Ok(Some(key)),
         _ => {
@@ -79,14 +81,19 @@ pub async fn start(
     execute: Execute,
     key: Option<&str>,
 ) -> Result<HttpResponse, ApiError> {
-    let execution = app.coordinators.start(caller, version, execute, key).await?;
+    let execution = app
+        .coordinators
+        .start(caller, version, execute, key)
+        .await?;
     let location = ("Location", format!("/api/executions/{}", execution.id));
-    Ok(HttpResponse::Accepted().insert_header(location).json(Started {
-        execution_id: execution.id,
-        workflow_id: execution.workflow_id,
-        status: execution.status,
-        started_at: execution.started_at.unwrap_or_default(),
-    }))
+    Ok(HttpResponse::Accepted()
+        .insert_header(location)
+        .json(Started {
+            execution_id: execution.id,
+            workflow_id: execution.workflow_id,
+            status: execution.status,
+            started_at: execution.started_at.unwrap_or_default(),
+        }))
 }
 
 impl From<StartError> for ApiError {
@@ -139,7 +146,12 @@ pub async fn control_all(
 ) -> ControlAll {
     caller.require(Role::Operator)?;
     let mut items = Vec::new();
-    for id in app.services.store.live_executions_of_workflow(caller, workflow).await? {
+    for id in app
+        .services
+        .store
+        .live_executions_of_workflow(caller, workflow)
+        .await?
+    {
         match app.coordinators.control(id, command.clone()).await {
             Ok(execution) => items.push(execution),
             Err(ControlError::Rejected(_)) => {}
@@ -147,7 +159,11 @@ pub async fn control_all(
         }
     }
     let total = Some(items.len() as u64);
-    Ok(web::Json(Page { items, next_cursor: None, total }))
+    Ok(web::Json(Page {
+        items,
+        next_cursor: None,
+        total,
+    }))
 }
 
 /// Query of [`list`].
@@ -176,11 +192,25 @@ pub async fn list(
     caller: Caller,
     query: web::Query<Filter>,
 ) -> Result<web::Json<Page<Execution>>, ApiError> {
-    let Filter { status, workflow_id, search, limit, cursor } = query.into_inner();
+    let Filter {
+        status,
+        workflow_id,
+        search,
+        limit,
+        cursor,
+    } = query.into_inner();
     let limit = paging::limit(limit)?;
-    let filter = ExecutionFilter { status, workflow_id, search };
+    let filter = ExecutionFilter {
+        status,
+        workflow_id,
+        search,
+    };
     let store = &app.services.store;
-    Ok(web::Json(store.list_executions(&caller, &filter, cursor.as_deref(), limit).await?))
+    Ok(web::Json(
+        store
+            .list_executions(&caller, &filter, cursor.as_deref(), limit)
+            .await?,
+    ))
 }
 
 /// An execution with its node states.
@@ -208,7 +238,11 @@ pub async fn nodes(
 ) -> Result<web::Json<Page<NodeState>>, ApiError> {
     let items = found(&app, &caller, *id).await?.node_states;
     let total = Some(items.len() as u64);
-    Ok(web::Json(Page { items, next_cursor: None, total }))
+    Ok(web::Json(Page {
+        items,
+        next_cursor: None,
+        total,
+    }))
 }
 
 /// Query of [`events`] and [`logs`].
@@ -222,7 +256,12 @@ pub struct After {
 }
 
 /// A page of events around the text they already are.
-fn event_page(epoch: &str, after: u64, limit: u64, events: &[std::sync::Arc<CommittedEvent>]) -> HttpResponse {
+fn event_page(
+    epoch: &str,
+    after: u64,
+    limit: u64,
+    events: &[std::sync::Arc<CommittedEvent>],
+) -> HttpResponse {
     let next_after = events.last().map_or(after, |event| event.seq);
     let items: Vec<&str> = events.iter().map(|event| &*event.wire).collect();
     let body = format!(
@@ -230,7 +269,9 @@ fn event_page(epoch: &str, after: u64, limit: u64, events: &[std::sync::Arc<Comm
         items.join(","),
         events.len() as u64 == limit,
     );
-    HttpResponse::Ok().content_type("application/json").body(body)
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(body)
 }
 
 async fn stream_page(
@@ -241,8 +282,17 @@ async fn stream_page(
 ) -> Result<HttpResponse, ApiError> {
     let limit = paging::limit(query.limit)?;
     let after = query.after.unwrap_or(0);
-    let events = app.services.store.read_stream(caller, stream, after, limit).await?;
-    Ok(event_page(app.services.store.epoch(), after, limit, &events))
+    let events = app
+        .services
+        .store
+        .read_stream(caller, stream, after, limit)
+        .await?;
+    Ok(event_page(
+        app.services.store.epoch(),
+        after,
+        limit,
+        &events,
+    ))
 }
 
 /// Its events, oldest first; the polling form of the WebSocket's topic.
@@ -265,10 +315,17 @@ pub async fn events(
 /// A node's path within an execution.
 type NodePath = web::Path<(ExecutionId, String)>;
 
-async fn found_node(app: &App, caller: &Caller, path: &NodePath) -> Result<(ExecutionId, NodeId), ApiError> {
+async fn found_node(
+    app: &App,
+    caller: &Caller,
+    path: &NodePath,
+) -> Result<(ExecutionId, NodeId), ApiError> {
     let (id, name) = (path.0, &path.1);
     let execution = found(app, caller, id).await?;
-    let node = execution.node_states.into_iter().find(|state| state.node_id.as_str() == name);
+    let node = execution
+        .node_states
+        .into_iter()
+        .find(|state| state.node_id.as_str() == name);
     match node {
         Some(state) => Ok((id, state.node_id)),
         None => {
@@ -323,11 +380,18 @@ pub async fn artifacts(
     let states = found(&app, &caller, *id).await?.node_states;
     let named = |state: NodeState| {
         let node_id = state.node_id;
-        state.artifacts.into_iter().map(move |path| Artifact { node_id: node_id.clone(), path })
+        state.artifacts.into_iter().map(move |path| Artifact {
+            node_id: node_id.clone(),
+            path,
+        })
     };
     let items: Vec<_> = states.into_iter().flat_map(named).collect();
     let total = Some(items.len() as u64);
-    Ok(web::Json(Page { items, next_cursor: None, total }))
+    Ok(web::Json(Page {
+        items,
+        next_cursor: None,
+        total,
+    }))
 }
 
 /// Start no further node; running attempts go on.
@@ -339,7 +403,15 @@ pub async fn artifacts(
         (status = 409, description = "It is not running", body = Problem),
     ))]
 pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
-    control(&app, &caller, *id, Command::Pause { by: caller.name.clone() }).await
+    control(
+        &app,
+        &caller,
+        *id,
+        Command::Pause {
+            by: caller.name.clone(),
+        },
+    )
+    .await
 }
 
 /// Go on after a pause.
@@ -351,7 +423,15 @@ pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionI
         (status = 409, description = "It is not paused", body = Problem),
     ))]
 pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
-    control(&app, &caller, *id, Command::Resume { by: caller.name.clone() }).await
+    control(
+        &app,
+        &caller,
+        *id,
+        Command::Resume {
+            by: caller.name.clone(),
+        },
+    )
+    .await
 }
 
 /// Call it off: running attempts are stopped, nothing more starts.
@@ -363,7 +443,15 @@ pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<Execution
         (status = 409, description = "It has ended", body = Problem),
     ))]
 pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
-    control(&app, &caller, *id, Command::Cancel { by: caller.name.clone() }).await
+    control(
+        &app,
+        &caller,
+        *id,
+        Command::Cancel {
+            by: caller.name.clone(),
+        },
+    )
+    .await
 }
 
 /// Try a failed node again, and what depends on it.
@@ -379,7 +467,16 @@ pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<Execution
     ))]
 pub async fn retry(app: web::Data<App>, caller: Caller, path: NodePath) -> Controlled {
     let (id, node) = found_node(&app, &caller, &path).await?;
-    control(&app, &caller, id, Command::RetryNode { node, by: caller.name.clone() }).await
+    control(
+        &app,
+        &caller,
+        id,
+        Command::RetryNode {
+            node,
+            by: caller.name.clone(),
+        },
+    )
+    .await
 }
 
 /// Say yes to a node that waits for it.
@@ -402,7 +499,17 @@ pub async fn approve(
 ) -> Controlled {
     let (id, node) = found_node(&app, &caller, &path).await?;
     let Verdict { comment } = optional_json(&body)?;
-    control(&app, &caller, id, Command::Approve { node, by: caller.name.clone(), comment }).await
+    control(
+        &app,
+        &caller,
+        id,
+        Command::Approve {
+            node,
+            by: caller.name.clone(),
+            comment,
+        },
+    )
+    .await
 }
 
 /// Say no to a node that waits for an approval; the node fails.
@@ -425,5 +532,15 @@ pub async fn reject(
 ) -> Controlled {
     let (id, node) = found_node(&app, &caller, &path).await?;
     let Verdict { comment } = optional_json(&body)?;
-    control(&app, &caller, id, Command::Reject { node, by: caller.name.clone(), comment }).await
+    control(
+        &app,
+        &caller,
+        id,
+        Command::Reject {
+            node,
+            by: caller.name.clone(),
+            comment,
+        },
+    )
+    .await
 }

@@ -51,17 +51,27 @@ pub async fn ready(app: web::Data<App>) -> HttpResponse {
         name: "store".to_owned(),
         ok: store.is_ok(),
         // The error may name hosts and files, and this path is open to everybody.
-        detail: store.is_err().then(|| "the store does not answer".to_owned()),
+        detail: store
+            .is_err()
+            .then(|| "the store does not answer".to_owned()),
     }];
     app.services.supervision.registry.for_each(|actor| {
         if actor.path().starts_with("system/") {
             let ok = actor.state() == ActorState::Running;
             let detail = (!ok).then(|| format!("{:?}", actor.state()).to_lowercase());
-            checks.push(ReadinessCheck { name: actor.path().to_owned(), ok, detail });
+            checks.push(ReadinessCheck {
+                name: actor.path().to_owned(),
+                ok,
+                detail,
+            });
         }
     });
     let ready = checks.iter().all(|check| check.ok);
-    let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    let mut answer = if ready {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
     answer.json(Readiness { ready, checks })
 }
 

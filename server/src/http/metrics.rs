@@ -51,7 +51,10 @@ pub async fn system(
     let from = span.from.unwrap_or_else(|| to.plus_s(-DEFAULT_SPAN_S));
     let width_s = to.since_s(from);
     if width_s <= 0.0 {
-        return Err(ApiError::bad_request("empty_span", "from must be before to"));
+        return Err(ApiError::bad_request(
+            "empty_span",
+            "from must be before to",
+        ));
     }
     let narrowest = (width_s / MOST_POINTS).ceil().max(1.0);
     let step_s = span.step_s.map_or(narrowest, f64::from);
@@ -59,7 +62,12 @@ pub async fn system(
         let detail = format!("that is too many points: step_s must be at least {narrowest}");
         return Err(ApiError::bad_request("too_many_points", detail));
     }
-    Ok(web::Json(app.services.store.history(&caller, from, to, step_s as u32).await?))
+    Ok(web::Json(
+        app.services
+            .store
+            .history(&caller, from, to, step_s as u32)
+            .await?,
+    ))
 }
 
 /// Everything in the Prometheus text format.

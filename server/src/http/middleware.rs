@@ -24,7 +24,9 @@ pub async fn observe(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let began = Instant::now();
-    let route = request.match_pattern().unwrap_or_else(|| NO_ROUTE.to_owned());
+    let route = request
+        .match_pattern()
+        .unwrap_or_else(|| NO_ROUTE.to_owned());
     let method = request.method().clone();
     let app = request.app_data::<web::Data<App>>().cloned();
     let answered = next.call(request).await;
@@ -33,7 +35,12 @@ pub async fn observe(
         Err(error) => error.as_response_error().status_code(),
     };
     if let Some(app) = app {
-        app.services.metrics.observe_http(method.as_str(), &route, status.as_u16(), began.elapsed());
+        app.services.metrics.observe_http(
+            method.as_str(),
+            &route,
+            status.as_u16(),
+            began.elapsed(),
+        );
     }
     tracing::debug!(%method, %route, status = status.as_u16(), "answered");
     answered

@@ -19,22 +19,53 @@ use crate::auth::endpoints as auth;
             speaks JSON text frames and is described in the project's documentation."
     ),
     paths(
-        health::health, health::api_health, health::ready, health::api,
-        auth::login, auth::logout, auth::me,
-        workflows::list, workflows::create, workflows::import, workflows::validate,
-        workflows::get, workflows::update, workflows::delete, workflows::versions,
-        workflows::export, workflows::execute, workflows::pause, workflows::resume,
+        health::health,
+        health::api_health,
+        health::ready,
+        health::api,
+        auth::login,
+        auth::logout,
+        auth::me,
+        workflows::list,
+        workflows::create,
+        workflows::import,
+        workflows::validate,
+        workflows::get,
+        workflows::update,
+        workflows::delete,
+        workflows::versions,
+        workflows::export,
+        workflows::execute,
+        workflows::pause,
+        workflows::resume,
         workflows::cancel,
-        executions::list, executions::get, executions::nodes, executions::events,
-        executions::logs, executions::artifacts, executions::pause, executions::resume,
-        executions::cancel, executions::retry, executions::approve, executions::reject,
-        runs::list, runs::start, runs::get,
+        executions::list,
+        executions::get,
+        executions::nodes,
+        executions::events,
+        executions::logs,
+        executions::artifacts,
+        executions::pause,
+        executions::resume,
+        executions::cancel,
+        executions::retry,
+        executions::approve,
+        executions::reject,
+        runs::list,
+        runs::start,
+        runs::get,
         events::follow,
-        metrics::system, metrics::prometheus,
-        test_runs::suites, test_runs::list, test_runs::start, test_runs::get, test_runs::cancel,
+        metrics::system,
+        metrics::prometheus,
+        test_runs::suites,
+        test_runs::list,
+        test_runs::start,
+        test_runs::get,
+        test_runs::cancel,
         test_runs::run_suite,
         actors::tree,
-        dashboard::overview, dashboard::start,
+        dashboard::overview,
+        dashboard::start,
     )
 )]
 struct Api;
@@ -50,9 +81,10 @@ pub fn configure(config: &mut ServiceConfig) {
     config
         .service(web::resource("/api/openapi.json").route(web::get().to(json)))
         .service(web::redirect("/docs", "/docs/"))
-        .service(SwaggerUi::new("/docs/{_:.*}").config(
-            utoipa_swagger_ui::Config::from("/api/openapi.json"),
-        ));
+        .service(
+            SwaggerUi::new("/docs/{_:.*}")
+                .config(utoipa_swagger_ui::Config::from("/api/openapi.json")),
+        );
 }
 
 async fn json() -> HttpResponse {

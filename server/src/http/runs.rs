@@ -6,8 +6,8 @@ use actix_web::{
 };
 use limelight_protocol::{
     Execution, ExecutionId, Problem,
-    rest::Page,
     auth::Role,
+    rest::Page,
     workflow::{Execute, StartRun, Started},
 };
 
@@ -17,7 +17,11 @@ use crate::{app::App, auth::Caller, error::ApiError};
 /// Registers the routes.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .service(web::resource("/api/runs").route(web::get().to(list)).route(web::post().to(start)))
+        .service(
+            web::resource("/api/runs")
+                .route(web::get().to(list))
+                .route(web::post().to(start)),
+        )
         .service(web::resource("/api/runs/{id}").route(web::get().to(get)));
 }
 
@@ -47,14 +51,33 @@ pub async fn start(
     body: web::Json<StartRun>,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Role::Operator)?;
-    let StartRun { workflow, params, name, labels } = body.into_inner();
+    let StartRun {
+        workflow,
+        params,
+        name,
+        labels,
+    } = body.into_inner();
     let store = &app.services.store;
     let unknown = || {
-        ApiError::not_found("workflow_not_found", format!("no workflow is called {workflow:?}"))
+        ApiError::not_found(
+            "workflow_not_found",
+            format!("no workflow is called {workflow:?}"),
+        )
     };
-    let id = store.find_workflow_by_name(&caller, &workflow).await?.ok_or_else(unknown)?.id;
-    let version = store.get_workflow_version(&caller, id, None).await?.ok_or_else(unknown)?;
-    let execute = Execute { params, name, labels };
+    let id = store
+        .find_workflow_by_name(&caller, &workflow)
+        .await?
+        .ok_or_else(unknown)?
+        .id;
+    let version = store
+        .get_workflow_version(&caller, id, None)
+        .await?
+        .ok_or_else(unknown)?;
+    let execute = Execute {
+        params,
+        name,
+        labels,
+    };
     executions::start(&app, &caller, &version, execute, idempotency_key(&request)?).await
 }
 

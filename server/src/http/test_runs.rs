@@ -25,7 +25,9 @@ pub fn configure(config: &mut ServiceConfig) {
         )
         .service(web::resource("/api/testing/runs/{id}").route(web::get().to(get)))
         .service(web::resource("/api/testing/runs/{id}/cancel").route(web::post().to(cancel)))
-        .service(web::resource("/api/dashboard/testing/run-suite").route(web::post().to(run_suite)));
+        .service(
+            web::resource("/api/dashboard/testing/run-suite").route(web::post().to(run_suite)),
+        );
 }
 
 fn not_found(id: TestRunId) -> ApiError {
@@ -38,7 +40,11 @@ fn not_found(id: TestRunId) -> ApiError {
 pub async fn suites(app: web::Data<App>, _caller: Caller) -> web::Json<Page<Suite>> {
     let items = app.test_runs.suites().to_vec();
     let total = Some(items.len() as u64);
-    web::Json(Page { items, next_cursor: None, total })
+    web::Json(Page {
+        items,
+        next_cursor: None,
+        total,
+    })
 }
 
 /// Test runs, newest first, without their cases.
@@ -51,7 +57,11 @@ pub async fn list(
 ) -> Result<web::Json<Page<TestRun>>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let store = &app.services.store;
-    Ok(web::Json(store.list_test_runs(&caller, query.cursor.as_deref(), limit).await?))
+    Ok(web::Json(
+        store
+            .list_test_runs(&caller, query.cursor.as_deref(), limit)
+            .await?,
+    ))
 }
 
 /// Start a run of a configured suite.
@@ -66,10 +76,16 @@ pub async fn start(
     body: web::Json<RunSuite>,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Role::Operator)?;
-    let run = app.test_runs.start(&caller, &body.suite).await.map_err(|error| match error {
-        RunError::UnknownSuite(_) => ApiError::not_found("suite_not_found", error.to_string()),
-        RunError::Unavailable(_) => ApiError::unavailable("test_run_unavailable", error.to_string()),
-    })?;
+    let run = app
+        .test_runs
+        .start(&caller, &body.suite)
+        .await
+        .map_err(|error| match error {
+            RunError::UnknownSuite(_) => ApiError::not_found("suite_not_found", error.to_string()),
+            RunError::Unavailable(_) => {
+                ApiError::unavailable("test_run_unavailable", error.to_string())
+            }
+        })?;
     let location = ("Location", format!("/api/testing/runs/{}", run.id));
     Ok(HttpResponse::Accepted().insert_header(location).json(run))
 }
@@ -89,7 +105,11 @@ pub async fn run_suite(
 }
 
 async fn found(app: &App, caller: &Caller, id: TestRunId) -> Result<TestRun, ApiError> {
-    app.services.store.get_test_run(caller, id).await?.ok_or_else(|| not_found(id))
+    app.services
+        .store
+        .get_test_run(caller, id)
+        .await?
+        .ok_or_else(|| not_found(id))
 }
 
 /// A test run with its cases.
@@ -123,7 +143,10 @@ pub async fn cancel(
     caller.require(Role::Operator)?;
     let run = found(&app, &caller, *id).await?;
     if run.status != TestRunStatus::Running || !app.test_runs.cancel(*id).await {
-        return Err(ApiError::conflict("test_run_ended", format!("test run {} has ended", *id)));
+        return Err(ApiError::conflict(
+            "test_run_ended",
+            format!("test run {} has ended", *id),
+        ));
     }
     Ok(web::Json(found(&app, &caller, *id).await?))
 }

@@ -32,7 +32,11 @@ use crate::{
 /// Registers the routes.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .service(web::resource("/api/workflows").route(web::get().to(list)).route(web::post().to(create)))
+        .service(
+            web::resource("/api/workflows")
+                .route(web::get().to(list))
+                .route(web::post().to(create)),
+        )
         .service(web::resource("/api/workflows/validate").route(web::post().to(validate)))
         .service(web::resource("/api/workflows/import").route(web::post().to(import)))
         .service(
@@ -56,7 +60,11 @@ fn not_found(id: WorkflowId) -> ApiError {
 /// Reads a definition that came as a body: YAML, or JSON, which is YAML too.
 fn read(body: &Bytes) -> Result<(Definition, String), ApiError> {
     let whole = |code: &str, message: String| {
-        ApiError::invalid_workflow(vec![Fault { path: String::new(), code: code.into(), message }])
+        ApiError::invalid_workflow(vec![Fault {
+            path: String::new(),
+            code: code.into(),
+            message,
+        }])
     };
     let text = std::str::from_utf8(body)
         .map_err(|error| whole("not_utf8", format!("the text is not UTF-8: {error}")))?;
@@ -89,7 +97,11 @@ async fn stored(
     id: WorkflowId,
     version: Option<u32>,
 ) -> Result<StoredVersion, ApiError> {
-    let found = app.services.store.get_workflow_version(caller, id, version).await?;
+    let found = app
+        .services
+        .store
+        .get_workflow_version(caller, id, version)
+        .await?;
     found.ok_or_else(|| match version {
         None => not_found(id),
         Some(version) => {
@@ -108,7 +120,11 @@ pub async fn list(
     query: web::Query<Paging>,
 ) -> Result<web::Json<Page<Workflow>>, ApiError> {
     let limit = paging::limit(query.limit)?;
-    let page = app.services.store.list_workflows(&caller, query.cursor.as_deref(), limit).await?;
+    let page = app
+        .services
+        .store
+        .list_workflows(&caller, query.cursor.as_deref(), limit)
+        .await?;
     Ok(web::Json(page))
 }
 
@@ -130,7 +146,10 @@ pub async fn create(
     let (definition, source) = read(&body)?;
     may_define(&caller, &definition)?;
     let id = WorkflowId(Uuid::now_v7());
-    app.services.store.create_workflow(&caller, new_workflow(id, &definition, source)).await?;
+    app.services
+        .store
+        .create_workflow(&caller, new_workflow(id, &definition, source))
+        .await?;
     let made = detail(stored(&app, &caller, id, None).await?)?;
     let location = ("Location", format!("/api/workflows/{id}"));
     Ok(HttpResponse::Created().insert_header(location).json(made))
@@ -166,7 +185,11 @@ async fn add_when_changed(
         node_count: definition.nodes().len() as u32,
         now: clock::now(),
     };
-    let added = app.services.store.add_workflow_version(caller, id, version).await?;
+    let added = app
+        .services
+        .store
+        .add_workflow_version(caller, id, version)
+        .await?;
     added.map(drop).ok_or_else(|| not_found(id))
 }
 
@@ -187,7 +210,10 @@ pub async fn import(
     let (definition, source) = read(&body)?;
     may_define(&caller, &definition)?;
     let store = &app.services.store;
-    let id = match store.find_workflow_by_name(&caller, definition.name()).await? {
+    let id = match store
+        .find_workflow_by_name(&caller, definition.name())
+        .await?
+    {
         Some(known) => {
             let known = stored(&app, &caller, known.id, None).await?;
             add_when_changed(&app, &caller, &known, &definition, source).await?;
@@ -195,7 +221,9 @@ pub async fn import(
         }
         None => {
             let id = WorkflowId(Uuid::now_v7());
-            store.create_workflow(&caller, new_workflow(id, &definition, source)).await?;
+            store
+                .create_workflow(&caller, new_workflow(id, &definition, source))
+                .await?;
             id
         }
     };
@@ -217,7 +245,10 @@ pub async fn validate(caller: Caller, body: Bytes) -> Result<web::Json<Validatio
             message: format!("the text is not UTF-8: {error}"),
         }],
     };
-    Ok(web::Json(Validation { valid: faults.is_empty(), faults }))
+    Ok(web::Json(Validation {
+        valid: faults.is_empty(),
+        faults,
+    }))
 }
 
 /// Query of [`get`].
@@ -241,7 +272,9 @@ pub async fn get(
     id: web::Path<WorkflowId>,
     which: web::Query<Which>,
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
-    Ok(web::Json(detail(stored(&app, &caller, *id, which.version).await?)?))
+    Ok(web::Json(detail(
+        stored(&app, &caller, *id, which.version).await?,
+    )?))
 }
 
 /// Make a new version. Executions under way keep theirs.
@@ -283,7 +316,12 @@ pub async fn delete(
     id: web::Path<WorkflowId>,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Role::Admin)?;
-    if app.services.store.delete_workflow(&caller, *id, clock::now()).await? {
+    if app
+        .services
+        .store
+        .delete_workflow(&caller, *id, clock::now())
+        .await?
+    {
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(not_found(*id))
@@ -305,7 +343,11 @@ pub async fn versions(
     stored(&app, &caller, *id, None).await?;
     let items = app.services.store.workflow_versions(&caller, *id).await?;
     let total = Some(items.len() as u64);
-    Ok(web::Json(Page { items, next_cursor: None, total }))
+    Ok(web::Json(Page {
+        items,
+        next_cursor: None,
+        total,
+    }))
 }
 
 /// The definition as its author wrote it.
@@ -322,7 +364,9 @@ pub async fn export(
     which: web::Query<Which>,
 ) -> Result<HttpResponse, ApiError> {
     let version = stored(&app, &caller, *id, which.version).await?;
-    Ok(HttpResponse::Ok().content_type("application/yaml").body(version.source))
+    Ok(HttpResponse::Ok()
+        .content_type("application/yaml")
+        .body(version.source))
 }
 
 /// Start an execution of the newest version.
@@ -356,7 +400,15 @@ pub async fn execute(
     responses((status = 200, description = "Those it paused", body = Page<limelight_protocol::Execution>)))]
 pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
-    control_all(&app, &caller, *id, Command::Pause { by: caller.name.clone() }).await
+    control_all(
+        &app,
+        &caller,
+        *id,
+        Command::Pause {
+            by: caller.name.clone(),
+        },
+    )
+    .await
 }
 
 /// Resume all its paused executions.
@@ -365,7 +417,15 @@ pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId
     responses((status = 200, description = "Those it resumed", body = Page<limelight_protocol::Execution>)))]
 pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
-    control_all(&app, &caller, *id, Command::Resume { by: caller.name.clone() }).await
+    control_all(
+        &app,
+        &caller,
+        *id,
+        Command::Resume {
+            by: caller.name.clone(),
+        },
+    )
+    .await
 }
 
 /// Cancel all its live executions.
@@ -374,5 +434,13 @@ pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowI
     responses((status = 200, description = "Those it cancelled", body = Page<limelight_protocol::Execution>)))]
 pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
-    control_all(&app, &caller, *id, Command::Cancel { by: caller.name.clone() }).await
+    control_all(
+        &app,
+        &caller,
+        *id,
+        Command::Cancel {
+            by: caller.name.clone(),
+        },
+    )
+    .await
 }

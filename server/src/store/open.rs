@@ -110,7 +110,10 @@ pub struct StoreOptions {
 
 impl From<&Config> for StoreOptions {
     fn from(config: &Config) -> Self {
-        Self { url: config.database.clone(), synchronous: config.synchronous }
+        Self {
+            url: config.database.clone(),
+            synchronous: config.synchronous,
+        }
     }
 }
 

@@ -1,29 +1,12 @@
 //! Logs: fields, not formatted text, on stderr.
 
-use std::{io, str::FromStr};
+use std::io;
 
 use tracing_subscriber::{
     EnvFilter, Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        <Self as clap::ValueEnum>::from_str(text, false)
-    }
-}
+use crate::config::LogFormat;
 
 /// Sends logs to stderr. `filter` is a list of directives such as `info,limelight_server=debug`.
 ///
@@ -56,12 +39,5 @@ mod tests {
     #[test]
     fn a_filter_that_is_none_is_refused() {
         assert!(init_tracing(LogFormat::Text, "limelight=loud").is_err());
-    }
-
-    #[test]
-    fn formats_have_names() {
-        assert_eq!("json".parse(), Ok(LogFormat::Json));
-        assert_eq!("text".parse(), Ok(LogFormat::Text));
-        assert!("xml".parse::<LogFormat>().is_err());
     }
 }

@@ -11,5 +11,5 @@ mod metrics;
 mod process;
 
 pub use events::TelemetryEvent;
-pub use log::{LogFormat, init_tracing};
+pub use log::init_tracing;
 pub use metrics::Metrics;

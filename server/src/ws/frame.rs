@@ -21,18 +21,30 @@ pub fn told(id: &str, topic: &Topic, told: Told) -> ByteString {
     let id = || id.to_owned();
     control(&match told {
         Told::Events { events: found, .. } => return events(&id(), &found),
-        Told::Subscribed { position, recovered } => {
-            ServerFrame::Subscribed { id: id(), topic: topic.to_string(), position, recovered }
-        }
+        Told::Subscribed {
+            position,
+            recovered,
+        } => ServerFrame::Subscribed {
+            id: id(),
+            topic: topic.to_string(),
+            position,
+            recovered,
+        },
         Told::Gap(reason) => ServerFrame::Gap { id: id(), reason },
-        Told::Snapshot(snapshot) => {
-            ServerFrame::Snapshot { id: id(), position: snapshot.position, data: snapshot.data }
-        }
+        Told::Snapshot(snapshot) => ServerFrame::Snapshot {
+            id: id(),
+            position: snapshot.position,
+            data: snapshot.data,
+        },
         Told::Lagged { from, to } => ServerFrame::Lagged { id: id(), from, to },
         Told::Failed(error) => {
             tracing::error!(%topic, %error, "a topic cannot be followed");
             let detail = "the store cannot be read; subscribe again".to_owned();
-            ServerFrame::Error { id: Some(id()), code: "store_unavailable".into(), detail }
+            ServerFrame::Error {
+                id: Some(id()),
+                code: "store_unavailable".into(),
+                detail,
+            }
         }
     })
 }

@@ -100,8 +100,10 @@ impl Session {
         first_topic: Option<Topic>,
     ) -> Self {
         let number = sessions.enter();
-        let vitals =
-            services.supervision.registry.enter_scoped(format!("sessions/{number}"), "session");
+        let vitals = services
+            .supervision
+            .registry
+            .enter_scoped(format!("sessions/{number}"), "session");
         Self {
             number,
             services,
@@ -116,7 +118,8 @@ impl Session {
     }
 
     fn count_subscriptions(&self, more: isize) {
-        self.sessions.count_subscriptions(more, &self.services.metrics);
+        self.sessions
+            .count_subscriptions(more, &self.services.metrics);
     }
 
     fn beat(&mut self, ctx: &mut Ctx) {
@@ -130,7 +133,10 @@ impl Session {
     }
 
     fn close(ctx: &mut Ctx, code: CloseCode, why: &str) {
-        ctx.close(Some(CloseReason { code, description: Some(why.to_owned()) }));
+        ctx.close(Some(CloseReason {
+            code,
+            description: Some(why.to_owned()),
+        }));
         ctx.stop();
     }
 
@@ -144,8 +150,21 @@ impl Session {
             Ok(ClientFrame::Ping { nonce }) => {
                 ctx.text(frame::control(&ServerFrame::Pong { nonce }));
             }
-            Ok(ClientFrame::Subscribe { id, topic, after, snapshot }) => match topic.parse() {
-                Ok(topic) => self.subscribe(id, Request { topic, after, snapshot }, ctx),
+            Ok(ClientFrame::Subscribe {
+                id,
+                topic,
+                after,
+                snapshot,
+            }) => match topic.parse() {
+                Ok(topic) => self.subscribe(
+                    id,
+                    Request {
+                        topic,
+                        after,
+                        snapshot,
+                    },
+                    ctx,
+                ),
                 Err(error) => {
                     Self::refuse(ctx, Some(id), "unknown_topic", &format!("{error}"));
                 }
@@ -156,7 +175,12 @@ impl Session {
                     self.count_subscriptions(-1);
                 }
                 None => {
-                    Self::refuse(ctx, Some(id), "unknown_subscription", "no such subscription");
+                    Self::refuse(
+                        ctx,
+                        Some(id),
+                        "unknown_subscription",
+                        "no such subscription",
+                    );
                 }
             },
             Err(error) => Self::refuse(ctx, None, "malformed_frame", &error.to_string()),
@@ -184,8 +208,10 @@ impl Session {
 
     /// Puts a fragmented message together, within the limit for a whole one.
     fn fragment(&mut self, item: &Item, ctx: &mut Ctx) {
-        let (Item::FirstText(part) | Item::FirstBinary(part) | Item::Continue(part) | Item::Last(part)) =
-            item;
+        let (Item::FirstText(part)
+        | Item::FirstBinary(part)
+        | Item::Continue(part)
+        | Item::Last(part)) = item;
         if self.fragments.len() + part.len() > MAX_MESSAGE_BYTES {
             return Self::close(ctx, CloseCode::Size, "the message is too large");
         }
@@ -199,12 +225,19 @@ impl Session {
 
 fn observe(metrics: &Metrics, topic: &Topic, told: &Told) {
     match told {
-        Told::Events { published: Some(published), .. } => {
+        Told::Events {
+            published: Some(published),
+            ..
+        } => {
             metrics.observe_delivery(published.elapsed());
         }
         Told::Lagged { from, to } => {
             let topic = &topic.to_string();
-            metrics.emit(SubscriberLagged { topic, from: from + 1, to: *to });
+            metrics.emit(SubscriberLagged {
+                topic,
+                from: from + 1,
+                to: *to,
+            });
         }
         _ => {}
     }
@@ -225,7 +258,11 @@ impl Actor for Session {
         self.count_subscriptions(0);
         ctx.run_interval(HEARTBEAT, Self::beat);
         if let Some(topic) = self.first_topic.take() {
-            let request = Request { topic, after: None, snapshot: false };
+            let request = Request {
+                topic,
+                after: None,
+                snapshot: false,
+            };
             self.subscribe(PATH_SUBSCRIPTION.to_owned(), request, ctx);
         }
     }

@@ -38,7 +38,13 @@ async fn workflow(
     caller: Caller,
     id: web::Path<WorkflowId>,
 ) -> Result<HttpResponse, ApiError> {
-    upgrade(&request, payload, &app, caller, Some(Topic::Workflow(id.into_inner())))
+    upgrade(
+        &request,
+        payload,
+        &app,
+        caller,
+        Some(Topic::Workflow(id.into_inner())),
+    )
 }
 
 fn upgrade(

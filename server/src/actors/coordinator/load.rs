@@ -41,7 +41,9 @@ impl From<StoreError> for LoadError {
 /// Loads an execution and makes this process its owner. `None` when there is no such execution.
 pub async fn load(services: Arc<Services>, id: ExecutionId) -> Result<Option<Loaded>, LoadError> {
     let store = &services.store;
-    let Some((_, _, source)) = store.pinned_definition(id).await? else { return Ok(None) };
+    let Some((_, _, source)) = store.pinned_definition(id).await? else {
+        return Ok(None);
+    };
     // From here on no append of an earlier owner is taken, so the stream stands still.
     let fence = store.claim_execution(id, &services.owner).await?;
     let definition = Definition::parse(&source)
@@ -52,20 +54,26 @@ pub async fn load(services: Arc<Services>, id: ExecutionId) -> Result<Option<Loa
         return Ok(None);
     };
     execution.node_states.clear();
-    Ok(Some(Loaded { run, execution, fence }))
+    Ok(Some(Loaded {
+        run,
+        execution,
+        fence,
+    }))
 }
 
 async fn replay(store: &Store, id: ExecutionId, run: &mut Run) -> Result<(), LoadError> {
     let stream = Stream::Execution(id);
     let mut after = 0;
     loop {
-        let page = store.read_stream(&Caller::system(), &stream, after, PAGE).await?;
+        let page = store
+            .read_stream(&Caller::system(), &stream, after, PAGE)
+            .await?;
         for committed in &page {
             let corrupt = |error: String| {
                 LoadError::Corrupt(format!("event {} of {stream}: {error}", committed.seq))
             };
-            let event: Event =
-                serde_json::from_str(&committed.wire).map_err(|error| corrupt(error.to_string()))?;
+            let event: Event = serde_json::from_str(&committed.wire)
+                .map_err(|error| corrupt(error.to_string()))?;
             let body = event.body().map_err(|error| corrupt(error.to_string()))?;
             run.evolve(event.node_id.as_ref(), &body, event.timestamp)
                 .map_err(|error| corrupt(error.to_string()))?;

@@ -23,15 +23,14 @@ use std::{
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
-use limelight_engine::{
-    Action, Command, Decision, Definition, Rejection, Rendered, Run, Timer,
-};
-use limelight_protocol::{
-    Execution, ExecutionId, event::WorkflowStarted, execution::NodeError,
-};
+use limelight_engine::{Action, Command, Decision, Definition, Rejection, Rendered, Run, Timer};
+use limelight_protocol::{Execution, ExecutionId, event::WorkflowStarted, execution::NodeError};
 use tokio::sync::oneshot;
 
-use self::{load::Loaded, outbox::{Batch, Outbox}};
+use self::{
+    load::Loaded,
+    outbox::{Batch, Outbox},
+};
 use super::{
     attempt::{self, AttemptId},
     journal::Write,
@@ -138,8 +137,16 @@ impl Coordinator {
         if live.committing {
             return;
         }
-        let Some(batch) = live.outbox.take(&live.run) else { return };
-        let Batch { append, actions, answers, execution, facts } = batch;
+        let Some(batch) = live.outbox.take(&live.run) else {
+            return;
+        };
+        let Batch {
+            append,
+            actions,
+            answers,
+            execution,
+            facts,
+        } = batch;
         let Some(append) = append else {
             self.committed(actions, answers, &execution, ctx);
             return;
@@ -151,22 +158,26 @@ impl Coordinator {
             sent.await.map_err(|_| None)?;
             answered.await.map_err(|_| None)?.map_err(Some)
         };
-        ctx.spawn(commit.into_actor(self).map(move |result, this, ctx| match result {
-            Ok(_) => {
-                if let Some(live) = &mut this.live {
-                    live.committing = false;
-                }
-                facts.emit(&execution, &this.services.metrics);
-                this.committed(actions, answers, &execution, ctx);
-            }
-            Err(Some(AppendError::Fenced)) => {
-                tracing::warn!(execution = %this.id, "another owner has taken over");
-                this.lease.finish();
-                ctx.stop();
-            }
-            Err(Some(error)) => this.fail(error, ctx),
-            Err(None) => this.fail("the journal failed before it could tell", ctx),
-        }));
+        ctx.spawn(
+            commit
+                .into_actor(self)
+                .map(move |result, this, ctx| match result {
+                    Ok(_) => {
+                        if let Some(live) = &mut this.live {
+                            live.committing = false;
+                        }
+                        facts.emit(&execution, &this.services.metrics);
+                        this.committed(actions, answers, &execution, ctx);
+                    }
+                    Err(Some(AppendError::Fenced)) => {
+                        tracing::warn!(execution = %this.id, "another owner has taken over");
+                        this.lease.finish();
+                        ctx.stop();
+                    }
+                    Err(Some(error)) => this.fail(error, ctx),
+                    Err(None) => this.fail("the journal failed before it could tell", ctx),
+                }),
+        );
     }
 
     fn committed(
@@ -212,15 +223,26 @@ impl Coordinator {
                     }
                 }));
             }
-            Action::Perform { node, attempt, work: Rendered::Noop } => {
+            Action::Perform {
+                node,
+                attempt,
+                work: Rendered::Noop,
+            } => {
                 // Through the mailbox like any result, so that nodes side by side share commits.
                 self.lease.sent_to_self();
                 ctx.notify(Fed(completed(node, attempt, Success::default())));
             }
-            Action::Perform { node, attempt, work } => self.start_attempt(node, attempt, work, ctx),
+            Action::Perform {
+                node,
+                attempt,
+                work,
+            } => self.start_attempt(node, attempt, work, ctx),
             Action::SetTimer(timer) => Self::set_timer(timer, ctx),
             Action::Stop { node, attempt } => {
-                let stopped = self.live.as_mut().and_then(|live| live.attempts.remove(&(node, attempt)));
+                let stopped = self
+                    .live
+                    .as_mut()
+                    .and_then(|live| live.attempts.remove(&(node, attempt)));
                 if let Some(stopper) = stopped.and_then(|attempt| attempt.stopper) {
                     stopper.stop(StopReason::Cancelled);
                 }
@@ -243,7 +265,13 @@ impl Coordinator {
         }
     }
 
-    fn start_attempt(&mut self, node: usize, attempt: u32, work: Rendered, ctx: &mut Context<Self>) {
+    fn start_attempt(
+        &mut self,
+        node: usize,
+        attempt: u32,
+        work: Rendered,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(live) = &mut self.live else { return };
         let id = AttemptId {
             execution: self.id,
@@ -254,7 +282,12 @@ impl Coordinator {
         live.attempts.entry((node, attempt)).or_default().stopper = Some(stopper);
         let addr = ctx.address();
         let progress = move |progress, message| {
-            addr.do_send(Fed(Command::Progress { node, attempt, progress, message }));
+            addr.do_send(Fed(Command::Progress {
+                node,
+                attempt,
+                progress,
+                message,
+            }));
         };
         // A task of its own: a panic in it is this attempt's failure and nobody else's.
         let task = actix_rt::spawn(attempt::perform(
@@ -268,13 +301,24 @@ impl Coordinator {
             this.forget(node, attempt);
             let command = match joined {
                 Ok(Ok(success)) => completed(node, attempt, success),
-                Ok(Err(Failure { error, retryable })) => {
-                    Command::Failed { node, attempt, error, retryable }
-                }
+                Ok(Err(Failure { error, retryable })) => Command::Failed {
+                    node,
+                    attempt,
+                    error,
+                    retryable,
+                },
                 Err(_) => {
                     let message = "the attempt panicked; the server's log has the text".to_owned();
-                    let error = NodeError { code: "internal".into(), message };
-                    Command::Failed { node, attempt, error, retryable: true }
+                    let error = NodeError {
+                        code: "internal".into(),
+                        message,
+                    };
+                    Command::Failed {
+                        node,
+                        attempt,
+                        error,
+                        retryable: true,
+                    }
                 }
             };
             this.decide(command, None, ctx);
@@ -295,7 +339,12 @@ impl Coordinator {
     }
 
     fn resume(&mut self, loaded: Option<Loaded>, ctx: &mut Context<Self>) {
-        let Some(Loaded { run, execution, fence }) = loaded else {
+        let Some(Loaded {
+            run,
+            execution,
+            fence,
+        }) = loaded
+        else {
             // Its begin was never committed, so nobody was told that it exists.
             self.lease.finish();
             ctx.stop();
@@ -322,8 +371,18 @@ impl Coordinator {
 }
 
 fn completed(node: usize, attempt: u32, success: Success) -> Command {
-    let Success { outputs, artifacts, quality } = success;
-    Command::Completed { node, attempt, outputs, artifacts, quality }
+    let Success {
+        outputs,
+        artifacts,
+        quality,
+    } = success;
+    Command::Completed {
+        node,
+        attempt,
+        outputs,
+        artifacts,
+        quality,
+    }
 }
 
 impl Supervised for Coordinator {
@@ -370,7 +429,13 @@ impl Handler<Begin> for Coordinator {
 
     fn handle(&mut self, begin: Begin, ctx: &mut Self::Context) {
         self.lease.beat();
-        let Begin { execution, definition, started, idempotency_key, answer } = begin;
+        let Begin {
+            execution,
+            definition,
+            started,
+            idempotency_key,
+            answer,
+        } = begin;
         self.live = Some(Live {
             run: Run::new(definition).with_id(self.id),
             outbox: Outbox::fresh(execution, idempotency_key, &self.services.owner),

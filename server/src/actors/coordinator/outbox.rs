@@ -65,7 +65,13 @@ struct EndedNode {
 impl Facts {
     /// Logs and counts.
     pub fn emit(&self, execution: &Execution, metrics: &Metrics) {
-        for EndedNode { id, kind, status, duration_s } in &self.nodes {
+        for EndedNode {
+            id,
+            kind,
+            status,
+            duration_s,
+        } in &self.nodes
+        {
             metrics.emit(NodeEnded {
                 execution_id: execution.id,
                 node_id: id,
@@ -86,14 +92,29 @@ impl Facts {
 }
 
 fn ended_node(node: &Node, status: NodeStatus, duration_s: f64) -> EndedNode {
-    EndedNode { id: node.id.clone(), kind: node.work.kind(), status, duration_s }
+    EndedNode {
+        id: node.id.clone(),
+        kind: node.work.kind(),
+        status,
+        duration_s,
+    }
 }
 
 impl Outbox {
     /// For an execution that is not in the store yet.
-    pub fn fresh(execution: Box<Execution>, idempotency_key: Option<String>, owner: &Arc<str>) -> Self {
-        let begin = NewRow { owner: Arc::clone(owner), idempotency_key };
-        Self { begin: Some(begin), ..Self::new(*execution, None) }
+    pub fn fresh(
+        execution: Box<Execution>,
+        idempotency_key: Option<String>,
+        owner: &Arc<str>,
+    ) -> Self {
+        let begin = NewRow {
+            owner: Arc::clone(owner),
+            idempotency_key,
+        };
+        Self {
+            begin: Some(begin),
+            ..Self::new(*execution, None)
+        }
     }
 
     /// For an execution that was loaded.
@@ -131,7 +152,11 @@ impl Outbox {
         for NewEvent { node, body } in events {
             self.note(run, node, &body, now);
             let node_id = node.map(|node| run.definition().nodes()[node].id.clone());
-            self.events.push(PendingEvent { node_id, timestamp: now, body });
+            self.events.push(PendingEvent {
+                node_id,
+                timestamp: now,
+                body,
+            });
         }
         self.actions.extend(actions);
         self.answers.extend(answer);
@@ -156,10 +181,18 @@ impl Outbox {
                 self.changed.extend(retrying.reset.iter().filter_map(index));
             }
             EventBody::NodeCompleted(done) => {
-                self.facts.nodes.push(ended_node(definition, NodeStatus::Completed, done.duration_s));
+                self.facts.nodes.push(ended_node(
+                    definition,
+                    NodeStatus::Completed,
+                    done.duration_s,
+                ));
             }
             EventBody::NodeFailed(failed) => {
-                self.facts.nodes.push(ended_node(definition, NodeStatus::Failed, failed.duration_s));
+                self.facts.nodes.push(ended_node(
+                    definition,
+                    NodeStatus::Failed,
+                    failed.duration_s,
+                ));
             }
             _ => {}
         }
@@ -196,16 +229,35 @@ impl Outbox {
 
     fn read_model(&mut self, run: &Run) -> ReadModel {
         let changed: Vec<usize> = std::mem::take(&mut self.changed).into_iter().collect();
-        if let Some(NewRow { owner, idempotency_key }) = self.begin.take() {
+        if let Some(NewRow {
+            owner,
+            idempotency_key,
+        }) = self.begin.take()
+        {
             // A new execution is its first owner's, with the first fencing number.
             self.fence = Some(1);
-            let execution =
-                Execution { node_states: run.node_states().to_vec(), ..self.execution.clone() };
+            let execution = Execution {
+                node_states: run.node_states().to_vec(),
+                ..self.execution.clone()
+            };
             let owner = owner.to_string();
-            return ReadModel::NewExecution(Box::new(NewExecution { execution, owner, idempotency_key }));
+            return ReadModel::NewExecution(Box::new(NewExecution {
+                execution,
+                owner,
+                idempotency_key,
+            }));
         }
-        let states = changed.iter().map(|&node| run.node_state(node).clone()).collect();
-        let execution = Box::new(Execution { node_states: states, ..self.execution.clone() });
-        ReadModel::Execution { execution, changed_nodes: changed }
+        let states = changed
+            .iter()
+            .map(|&node| run.node_state(node).clone())
+            .collect();
+        let execution = Box::new(Execution {
+            node_states: states,
+            ..self.execution.clone()
+        });
+        ReadModel::Execution {
+            execution,
+            changed_nodes: changed,
+        }
     }
 }
