@@ -68,5 +68,11 @@ macro_rules! on_every_database {
                 super::$name($crate::Database::sqlite()).await
             })+
         }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() -> ::anyhow::Result<()> {
+                super::$name($crate::Database::postgres()).await
+            })+
+        }
     };
 }

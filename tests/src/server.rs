@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use limelight_protocol::auth::Role;
+use limelight_test_support::Postgres;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -23,6 +24,8 @@ use crate::{Api, eventually, process, within};
 pub enum Database {
     /// A file in the data folder.
     Sqlite,
+    /// A database of its own, by its URL, on a throw-away PostgreSQL.
+    Postgres(String),
 }
 
 impl Database {
@@ -30,6 +33,12 @@ impl Database {
     #[must_use]
     pub const fn sqlite() -> Self {
         Self::Sqlite
+    }
+
+    /// A database of its own on a throw-away PostgreSQL.
+    #[must_use]
+    pub fn postgres() -> Self {
+        Self::Postgres(Postgres::shared().new_database())
     }
 }
 
@@ -172,6 +181,9 @@ impl Server {
             .arg(self.data_dir())
             .current_dir(self.folder.path())
             .envs(self.settings.env.iter().map(|(name, value)| (name, value)));
+        if let Database::Postgres(url) = &self.settings.database {
+            command.env("DATABASE_URL", url);
+        }
         Ok(command)
     }
 

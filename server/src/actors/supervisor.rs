@@ -430,6 +430,8 @@ mod tests {
     #[actix_rt::test]
     async fn a_full_mailbox_refuses_and_counts_what_waits() {
         let (supervision, handle) = world();
+        // The mailbox has its size once the actor has started.
+        assert_eq!(handle.send(Add).await, Ok(1));
         let mut refused = None;
         for _ in 0..=MAILBOX_CAPACITY * 2 {
             if let Err(error) = handle.try_send(Add) {
