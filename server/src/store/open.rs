@@ -9,7 +9,7 @@ use sea_orm::{
     prelude::Uuid,
     sea_query::OnConflict,
     sqlx::{
-        ConnectOptions,
+        ConnectOptions, Connection as _, PgConnection,
         postgres::{PgConnectOptions, PgPoolOptions},
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
@@ -250,16 +250,14 @@ impl Pools {
         match &options.url {
             DatabaseUrl::Sqlite(path) => Self::sqlite(path, options.synchronous).await,
             DatabaseUrl::Postgres(url) => {
-                let unreachable = |error| StoreError::Unreachable {
-                    place: options.url.place(),
-                    reason: one_line(&error),
-                };
+                let connect = postgres_options(url)?;
+                // A pool tries again until its time is up; whoever starts a server wants to know now.
+                let probe = connect_postgres(&connect, &options.url.place()).await?;
+                drop(probe);
                 let pool = PgPoolOptions::new()
                     .max_connections(POSTGRES_CONNECTIONS)
                     .acquire_timeout(CONNECT_TIMEOUT)
-                    .connect_with(postgres_options(url)?)
-                    .await
-                    .map_err(unreachable)?;
+                    .connect_lazy_with(connect);
                 let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
                 Ok(Self {
                     read: connection.clone(),
@@ -323,6 +321,22 @@ fn postgres_options(url: &str) -> Result<PgConnectOptions> {
     Ok(options
         .application_name("limelight")
         .disable_statement_logging())
+}
+
+/// One connection, not of a pool.
+pub(super) async fn connect_postgres(
+    options: &PgConnectOptions,
+    place: &str,
+) -> Result<PgConnection> {
+    let unreachable = |reason| StoreError::Unreachable {
+        place: place.to_owned(),
+        reason,
+    };
+    let connecting = PgConnection::connect_with(options);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(result) => result.map_err(|error| unreachable(one_line(&error))),
+        Err(_) => Err(unreachable("it does not answer".into())),
+    }
 }
 
 /// The 16 bytes of an identifier, as SQLite keeps them.

@@ -146,7 +146,7 @@ pub struct JournalWriter(Backend);
 #[derive(Debug)]
 enum Backend {
     Sqlite(SqliteJournal),
-    Postgres(PostgresJournal),
+    Postgres(Box<PostgresJournal>),
 }
 
 /// An append with its events' data in JSON.
@@ -169,8 +169,8 @@ impl JournalWriter {
         Self(Backend::Sqlite(journal))
     }
 
-    pub(super) const fn postgres(journal: PostgresJournal) -> Self {
-        Self(Backend::Postgres(journal))
+    pub(super) fn postgres(journal: PostgresJournal) -> Self {
+        Self(Backend::Postgres(Box::new(journal)))
     }
 
     /// Commits a batch in one transaction and tells for each append, in order, what became of it.

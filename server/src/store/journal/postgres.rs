@@ -1,25 +1,20 @@
 //! The journal on PostgreSQL: one call of the function `journal_commit` is one transaction and one
 //! round trip. What goes in and comes out is said where the migration defines the function.
 
-use std::time::Duration;
-
+use limelight_protocol::NodeId;
 use sea_orm::{
     prelude::Uuid,
-    sqlx::{
-        self, Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions,
-    },
+    sqlx::{self, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{AppendError, Outcome, Prepared, misplaced, models::Models, wire::EXECUTION};
 use crate::store::{
-    error::{Result, StoreError, one_line},
-    open::Synchronous,
+    error::{Result, StoreError},
+    open::{Synchronous, connect_postgres},
     text,
 };
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The connection, while there is one, and how to make another.
 #[derive(Debug)]
@@ -90,21 +85,8 @@ impl PostgresJournal {
             options: options.options([("synchronous_commit", commit)]),
             place,
         };
-        let connection = journal.connected().await?;
-        journal.connection = Some(connection);
+        journal.connection = Some(connect_postgres(&journal.options, &journal.place).await?);
         Ok(journal)
-    }
-
-    async fn connected(&self) -> Result<PgConnection> {
-        let unreachable = |reason| StoreError::Unreachable {
-            place: self.place.clone(),
-            reason,
-        };
-        let connecting = PgConnection::connect_with(&self.options);
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(result) => result.map_err(|error| unreachable(one_line(&error))),
-            Err(_) => Err(unreachable("it does not answer".into())),
-        }
     }
 
     pub(super) async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome> {
@@ -112,8 +94,7 @@ impl PostgresJournal {
         // Taken out, so that a connection that fails, or a caller that gives up half way, leaves none.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self
-                .connected()
+            None => connect_postgres(&self.options, &self.place)
                 .await
                 .map_err(|error| StoreError::Lost(error.to_string()))?,
         };
@@ -188,7 +169,7 @@ fn event_rows(one: &Prepared) -> Vec<EventRow<'_>> {
             o,
             k: event.body.kind().as_str(),
             t: event.timestamp.0,
-            n: event.node_id.as_ref().map(|node| node.as_str()),
+            n: event.node_id.as_ref().map(NodeId::as_str),
             d: data,
         })
         .collect()

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
+use limelight_protocol::NodeId;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
@@ -146,7 +147,7 @@ fn insert_events(transaction: &Transaction<'_>, appends: &[&Prepared]) -> Result
                 event.timestamp.0,
                 append.workflow_id.as_ref().map(|id| blob(&id.0)),
                 append.execution_id.as_ref().map(|id| blob(&id.0)),
-                event.node_id.as_ref().map(|node| node.as_str()),
+                event.node_id.as_ref().map(NodeId::as_str),
                 data.get(),
             ])?;
         }
