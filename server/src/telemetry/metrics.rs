@@ -10,11 +10,16 @@ use std::{
 use limelight_protocol::{actor::ActorSnapshot, host::HostSample, testing::CaseStatus};
 use parking_lot::Mutex;
 use prometheus::{
-    Counter, CounterVec, Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    Counter, CounterVec, Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, Registry,
+    TextEncoder,
 };
 
-use super::{TelemetryEvent, host::HostMetrics, process::ProcessMetrics};
+use super::{
+    TelemetryEvent,
+    host::HostMetrics,
+    process::ProcessMetrics,
+    register::{counter, counter_vec, gauge, gauge_vec, histogram, histogram_vec},
+};
 
 /// From a request to its answer, or from a commit to a socket: 100 us to 10 s.
 const LATENCY_BUCKETS: [f64; 16] = [
@@ -215,6 +220,13 @@ impl Metrics {
             process: ProcessMetrics::new(r)?,
             registry,
         };
+        // A counter that appears only with its first increment hides that increment from rate().
+        for status in ["completed", "failed", "cancelled"] {
+            inner.executions.with_label_values(&[status]);
+        }
+        for status in ["passed", "failed", "skipped"] {
+            inner.test_cases.with_label_values(&[status]);
+        }
         Ok(Self(Arc::new(inner)))
     }
 
@@ -284,7 +296,7 @@ impl Metrics {
             self.mailbox_depth
                 .with_label_values(&[kind])
                 .set(*deepest as f64);
-            // A counter that appears only with its first increment hides that increment from rate().
+            // As in `new`: the first increment counts too.
             self.actor_restarts.with_label_values(&[kind]);
             self.actor_panics.with_label_values(&[kind]);
         }
@@ -329,62 +341,6 @@ impl Metrics {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> prometheus::Result<C> {
-    let metric = metric?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Counter> {
-    register(registry, Counter::new(name, help))
-}
-
-fn counter_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<CounterVec> {
-    register(registry, CounterVec::new(Opts::new(name, help), labels))
-}
-
-pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
-    register(registry, Gauge::new(name, help))
-}
-
-pub(super) fn gauge_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<GaugeVec> {
-    register(registry, GaugeVec::new(Opts::new(name, help), labels))
-}
-
-fn histogram(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    buckets: &[f64],
-) -> prometheus::Result<Histogram> {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    register(registry, Histogram::with_opts(options))
-}
-
-fn histogram_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> prometheus::Result<HistogramVec> {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    register(registry, HistogramVec::new(options, labels))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod host;
 mod log;
 mod metrics;
 mod process;
+mod register;
 
 pub use events::TelemetryEvent;
 pub use log::{LogFormat, init_tracing};

@@ -60,7 +60,9 @@ impl LineParser for Nextest {
             Status::Other => self.end_message(),
             Status::None => {
                 if self.current.is_some() && !is_rule(line) {
-                    self.message.push(line.strip_prefix("    ").unwrap_or(line));
+                    let indents = ["    ", "  "];
+                    let text = indents.iter().find_map(|indent| line.strip_prefix(indent));
+                    self.message.push(text.unwrap_or(line));
                 }
                 Vec::new()
             }

@@ -48,7 +48,18 @@ struct Failed {
 enum Current {
     Case(usize),
     /// `ERROR collecting test_broken.py`, and what failed without a line of its own.
-    Unknown(String),
+    Unknown(Failed),
+}
+
+impl Current {
+    fn unknown(title: &str, is_error: bool) -> Self {
+        let name = title.strip_prefix("ERROR collecting ").unwrap_or(title);
+        let is_error = is_error || name != title;
+        Self::Unknown(Failed {
+            case: case(name, CaseStatus::Failed),
+            is_error,
+        })
+    }
 }
 
 impl LineParser for Pytest {
@@ -164,8 +175,7 @@ impl Pytest {
             return;
         }
         self.end_message();
-        self.current =
-            Some(found.map_or_else(|| Current::Unknown(title.to_owned()), Current::Case));
+        self.current = Some(found.map_or_else(|| Current::unknown(title, is_error), Current::Case));
     }
 
     /// Whether every failed case that has a line has its output.
@@ -175,7 +185,7 @@ impl Pytest {
             .iter()
             .filter(|failed| failed.case.message.is_none())
             .count();
-        !self.failed.is_empty()
+        !self.seen.is_empty()
             && waiting <= usize::from(matches!(self.current, Some(Current::Case(_))))
     }
 
@@ -189,16 +199,18 @@ impl Pytest {
             "SKIPPED" | "XFAIL" => CaseStatus::Skipped,
             _ => return None,
         };
-        let known = self.failed.iter().position(|failed| {
-            failed.case.name == name
-                && status == CaseStatus::Failed
-                && failed.is_error == (word == "ERROR")
-        });
-        if let Some(index) = known {
+        let is_meant = |failed: &Failed| {
+            let found = &failed.case.name;
+            let is_named = found == name || is_titled(name, found);
+            status == CaseStatus::Failed && is_named && failed.is_error == (word == "ERROR")
+        };
+        if let Some(index) = self.failed.iter().position(is_meant) {
             let mut case = self.failed.remove(index).case;
+            name.clone_into(&mut case.name);
             case.message = case
                 .message
                 .or_else(|| (!message.is_empty()).then(|| message.to_owned()));
+            self.seen.insert(name.to_owned());
             return Some(case);
         }
         // `SKIPPED [1] a.py:12: reason` names a place, not a test.
@@ -215,14 +227,9 @@ impl Pytest {
         let message = self.message.take();
         match self.current.take() {
             Some(Current::Case(index)) => self.failed[index].case.message = message,
-            Some(Current::Unknown(title)) => {
-                let name = title.strip_prefix("ERROR collecting ").unwrap_or(&title);
-                let mut case = case(name, CaseStatus::Failed);
-                case.message = message;
-                self.failed.push(Failed {
-                    case,
-                    is_error: title != name,
-                });
+            Some(Current::Unknown(mut failed)) => {
+                failed.case.message = message;
+                self.failed.push(failed);
             }
             None => {}
         }

@@ -96,6 +96,8 @@ fn without_verbosity_the_failures_are_known() {
     );
     assert_eq!(failed(&cases), NOT_PASSED);
     assert_eq!(cases.len(), 5);
+    assert!(message(&cases, NOT_PASSED[2]).contains("E       ValueError: FAILED in a class"));
+    assert!(message(&cases, NOT_PASSED[4]).contains("E       RuntimeError: teardown"));
 }
 
 #[test]
