@@ -1,21 +1,15 @@
 //! Every metric of the server, in one registry.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ops::Deref,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use limelight_protocol::{actor::ActorSnapshot, host::HostSample, testing::CaseStatus};
-use parking_lot::Mutex;
 use prometheus::{
-    Counter, CounterVec, Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, Registry,
-    TextEncoder,
+    Counter, CounterVec, Encoder as _, Gauge, Histogram, HistogramVec, Registry, TextEncoder,
 };
 
 use super::{
     TelemetryEvent,
+    actors::ActorMetrics,
     host::HostMetrics,
     process::ProcessMetrics,
     register::{counter, counter_vec, gauge, gauge_vec, histogram, histogram_vec},
@@ -32,7 +26,7 @@ const WORK_BUCKETS: [f64; 16] = [
     21600.0,
 ];
 /// Batches and queues: 0 to 4,096.
-const COUNT_BUCKETS: [f64; 14] = [
+pub(super) const COUNT_BUCKETS: [f64; 14] = [
     0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0,
 ];
 
@@ -63,12 +57,7 @@ pub struct Inner {
     ws_connections: Gauge,
     ws_subscriptions: Gauge,
     pub(super) ws_lagged: Counter,
-    actors: GaugeVec,
-    mailbox_depth: GaugeVec,
-    mailbox_messages: HistogramVec,
-    actor_kinds: Mutex<HashSet<String>>,
-    pub(super) actor_restarts: CounterVec,
-    pub(super) actor_panics: CounterVec,
+    pub(super) actors: ActorMetrics,
     test_cases: CounterVec,
     store_up: Gauge,
     host: HostMetrics,
@@ -91,7 +80,6 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
-        let kind: &[&str] = &["kind"];
         let status: &[&str] = &["status"];
         let build = gauge_vec(
             r,
@@ -182,33 +170,7 @@ impl Metrics {
                 "limelight_ws_lagged_total",
                 "Times a subscriber had to catch up from the journal.",
             )?,
-            actors: gauge_vec(r, "limelight_actors", "Supervised actors.", kind)?,
-            mailbox_depth: gauge_vec(
-                r,
-                "limelight_actor_mailbox_depth",
-                "Messages in the fullest mailbox of a kind.",
-                kind,
-            )?,
-            mailbox_messages: histogram_vec(
-                r,
-                "limelight_actor_mailbox_messages",
-                "Messages waiting whenever a mailbox was looked at.",
-                kind,
-                &COUNT_BUCKETS,
-            )?,
-            actor_kinds: Mutex::default(),
-            actor_restarts: counter_vec(
-                r,
-                "limelight_actor_restarts_total",
-                "Fresh starts after a failure.",
-                kind,
-            )?,
-            actor_panics: counter_vec(
-                r,
-                "limelight_actor_panics_total",
-                "Failures that were panics.",
-                kind,
-            )?,
+            actors: ActorMetrics::new(r)?,
             test_cases: counter_vec(
                 r,
                 "limelight_test_cases_total",
@@ -280,35 +242,7 @@ impl Metrics {
 
     /// What all actors say of themselves now.
     pub fn set_actors(&self, actors: &[ActorSnapshot]) {
-        let mut by_kind: BTreeMap<&str, (u32, u64)> = BTreeMap::new();
-        for actor in actors {
-            let (count, deepest) = by_kind.entry(&actor.kind).or_default();
-            *count += 1;
-            *deepest = actor.mailbox.max(*deepest);
-            self.mailbox_messages
-                .with_label_values(&[&actor.kind])
-                .observe(actor.mailbox as f64);
-        }
-        for (kind, (count, deepest)) in &by_kind {
-            self.actors
-                .with_label_values(&[kind])
-                .set(f64::from(*count));
-            self.mailbox_depth
-                .with_label_values(&[kind])
-                .set(*deepest as f64);
-            // As in `new`: the first increment counts too.
-            self.actor_restarts.with_label_values(&[kind]);
-            self.actor_panics.with_label_values(&[kind]);
-        }
-        let mut known = self.actor_kinds.lock();
-        for gone in known
-            .iter()
-            .filter(|kind| !by_kind.contains_key(kind.as_str()))
-        {
-            self.actors.with_label_values(&[gone]).set(0.0);
-            self.mailbox_depth.with_label_values(&[gone]).set(0.0);
-        }
-        known.extend(by_kind.into_keys().map(str::to_owned));
+        self.actors.set(actors);
     }
 
     /// A test case ended.
