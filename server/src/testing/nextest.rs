@@ -132,12 +132,13 @@ fn status_line(line: &str) -> Status {
         _ => (false, word),
     };
     let status = match word {
-        "PASS" | "LEAK" => CaseStatus::Passed,
+        "PASS" | "LEAK" | "TIMEOUT-PASS" | "TMPASS" => CaseStatus::Passed,
         "SKIP" => CaseStatus::Skipped,
-        "FAIL" | "LEAK-FAIL" | "FL+LK" | "TIMEOUT" | "TMT" | "ABORT" | "XFAIL" => {
+        "FAIL" | "LEAK-FAIL" | "FAIL + LEAK" | "FL+LK" | "TIMEOUT" | "TMT" | "XFAIL" => {
             CaseStatus::Failed
         }
-        _ if word.starts_with("SIG") => CaseStatus::Failed,
+        // Ended by a signal: `SIGSEGV`, `ABORT`, `ABORT SIG 11`.
+        _ if word.starts_with("SIG") || word.starts_with("ABORT") => CaseStatus::Failed,
         _ => return Status::Other,
     };
     if name.is_empty() {
