@@ -10,7 +10,7 @@ use nix::{
     unistd::{Pid, getpgid, getpgrp},
 };
 
-use super::SERVER_MARK_VARIABLE;
+use super::{SERVER_MARK_VARIABLE, report_file::remove_leftovers};
 
 /// How often `/proc` is read anew: for processes that were born while it was read, and until those
 /// that were killed are gone.
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Kills the process groups of all processes whose environment carries `server_mark`, except the
 /// caller's own group, waits (a second at most) until they are gone, and says how many groups there
-/// were. Call it at start, before the first attempt begins: attempts of the running server carry
+/// were. Report files they had are removed. Call it at start, before the first attempt begins: attempts of the running server carry
 /// the same mark.
 pub fn kill_orphans(server_mark: &str) -> usize {
     let mark = format!("{SERVER_MARK_VARIABLE}={server_mark}");
@@ -38,6 +38,7 @@ pub fn kill_orphans(server_mark: &str) -> usize {
         }
         thread::sleep(PAUSE);
     }
+    remove_leftovers(server_mark);
     killed.len()
 }
 
