@@ -6,6 +6,8 @@ use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, thread};
 
 use limelight_protocol::testing::Suite;
 
+use crate::store::{DatabaseUrl, Synchronous};
+
 pub use settings::{Settings, SuiteSettings};
 
 /// A text that is never shown.
@@ -29,39 +31,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
-    }
-}
-
-/// Where everything is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Database {
-    /// An SQLite file.
-    SqliteFile(PathBuf),
-    /// SQLite in memory, gone at the end.
-    SqliteMemory,
-    /// The URL of a PostgreSQL database. It may hold a password.
-    Postgres(Secret),
-}
-
-/// When SQLite calls a commit done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Synchronous {
-    /// When it is on the disk.
-    #[default]
-    Full,
-    /// When the operating system has it; a power cut may take the last commits.
-    Normal,
-}
-
-impl Synchronous {
-    /// The word of SQLite's pragma.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "FULL",
-            Self::Normal => "NORMAL",
-        }
     }
 }
 
@@ -95,7 +64,7 @@ pub struct Config {
     /// Folder of the SQLite file, the keys and the artifacts.
     pub data_dir: PathBuf,
     /// Where everything is kept.
-    pub database: Database,
+    pub database: DatabaseUrl,
     /// When SQLite calls a commit done.
     pub synchronous: Synchronous,
     /// Whether callers must show who they are.
@@ -135,7 +104,7 @@ impl Default for Config {
         let cores = thread::available_parallelism().map_or(2, NonZeroUsize::get);
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            database: Database::SqliteFile(data_dir.join(SQLITE_FILE)),
+            database: DatabaseUrl::Sqlite(data_dir.join(SQLITE_FILE)),
             data_dir,
             synchronous: Synchronous::default(),
             auth: AuthMode::default(),
@@ -146,7 +115,7 @@ impl Default for Config {
             jwt_issuer: None,
             jwt_audience: None,
             log_format: LogFormat::default(),
-            log_filter: "info".into(),
+            log_filter: "info,actix_server=warn,sea_orm_migration=warn".into(),
             http_workers: cores.min(4),
             command_slots: (cores * 2).max(4),
             shutdown_s: 8.0,

@@ -16,6 +16,8 @@ use actix_web::{
 };
 use limelight_protocol::{Problem, error::Fault};
 
+use crate::store::StoreError;
+
 /// Media type of every answer that is not a success.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -118,6 +120,19 @@ impl ApiError {
         }
     }
 
+    /// 422 with every fault of an execution's parameters.
+    #[must_use]
+    pub fn invalid_params(faults: Vec<Fault>) -> Self {
+        let texts: Vec<_> = faults
+            .iter()
+            .map(|fault| format!("{}: {}", fault.path, fault.message))
+            .collect();
+        Self {
+            faults,
+            ..Self::invalid("invalid_params", texts.join("; "))
+        }
+    }
+
     /// 429: try again in `retry_after_s` seconds.
     #[must_use]
     pub fn too_many(retry_after_s: u64) -> Self {
@@ -181,6 +196,24 @@ fn title(status: StatusCode) -> String {
         first.make_ascii_uppercase();
     }
     title
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NameTaken(_) => Self::conflict("name_taken", error.to_string()),
+            StoreError::Conflict(detail) => Self::conflict("conflict", detail),
+            StoreError::InvalidCursor => Self::bad_request("invalid_cursor", error.to_string()),
+            StoreError::Lost(_) | StoreError::Unreachable { .. } => {
+                tracing::error!(%error, "the store is not available");
+                Self::unavailable("store_unavailable", "the store does not answer; try again")
+            }
+            StoreError::Unwritable { .. }
+            | StoreError::NewerSchema(_)
+            | StoreError::Corrupt(_)
+            | StoreError::Database(_) => Self::internal(error),
+        }
+    }
 }
 
 impl ResponseError for ApiError {

@@ -22,8 +22,19 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(_) | Command::Migrate(_) | Command::Bench(_) => {
-            anyhow::bail!("this command is not wired into this build")
+        Command::Serve(settings) => {
+            let config = cli.global.load(*settings)?;
+            actix_rt::System::new().block_on(cli::serve::serve(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate(args) => {
+            let config = cli.global.load(Settings::default())?;
+            actix_rt::System::new().block_on(cli::migrate::migrate(&config, &args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(args) => {
+            actix_rt::System::new().block_on(cli::bench::bench(&cli.global, &args))?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Run(args) => {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limelight_protocol::auth::Role;
 
-use crate::config::{Config, Settings};
+use crate::{
+    config::{Config, Settings},
+    store::DatabaseUrl,
+};
 
 /// Runs workflows and shows every actor of them live.
 #[derive(Debug, Parser)]
@@ -124,9 +127,12 @@ pub struct BenchArgs {
     /// What to measure.
     #[arg(value_enum)]
     pub kind: BenchKind,
-    /// How many nodes, subscribers or rows [default: by kind]
+    /// How many nodes or rows [default: by kind]
     #[arg(long, short = 'n')]
     pub count: Option<u64>,
+    /// Database to measure on, which is filled [default: a temporary SQLite file]
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<DatabaseUrl>,
     /// How often to repeat it; the median is shown.
     #[arg(long, default_value_t = 5)]
     pub repeat: u32,

@@ -1,7 +1,10 @@
 //! The command line.
 
 mod args;
+pub mod bench;
+pub mod migrate;
 pub mod run;
+pub mod serve;
 pub mod token;
 
 pub use args::{

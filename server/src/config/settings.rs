@@ -7,8 +7,11 @@ use clap::{Args, ValueEnum};
 use limelight_protocol::testing::{Suite, SuiteFormat};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{AuthMode, Config, Database, LogFormat, SQLITE_FILE, Secret, Synchronous};
-use crate::auth::{origin, secret};
+use super::{AuthMode, Config, LogFormat, SQLITE_FILE, Secret};
+use crate::{
+    auth::{origin, secret},
+    store::{DatabaseUrl, Synchronous},
+};
 
 /// Name of the settings file that is read when none is named.
 pub const DEFAULT_FILE: &str = "limelight.toml";
@@ -195,8 +198,9 @@ impl Settings {
         let config = Config {
             listen: self.listen.unwrap_or(default.listen),
             database: match self.database_url {
-                Some(url) => database(url)?,
-                None => Database::SqliteFile(data_dir.join(SQLITE_FILE)),
+                // The URL may hold a password, so the error does not quote it.
+                Some(url) => url.expose().parse().map_err(anyhow::Error::msg)?,
+                None => DatabaseUrl::Sqlite(data_dir.join(SQLITE_FILE)),
             },
             data_dir,
             synchronous: self.synchronous.unwrap_or_default(),
@@ -269,24 +273,6 @@ fn chosen<T: ValueEnum>(
                 words.join(" or ")
             )
         })
-}
-
-fn database(url: Secret) -> anyhow::Result<Database> {
-    let text = url.expose();
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return Ok(Database::Postgres(url));
-    }
-    let Some(path) = text.strip_prefix("sqlite:") else {
-        // The URL may hold a password, so it is not quoted.
-        bail!("the database URL must begin with sqlite: or postgres://");
-    };
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    match path {
-        ":memory:" => Ok(Database::SqliteMemory),
-        "" => bail!("the database URL names no file"),
-        path => Ok(Database::SqliteFile(path.into())),
-    }
 }
 
 impl SuiteSettings {

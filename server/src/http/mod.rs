@@ -1,1 +1,38 @@
-//! http
+//! The REST API: one file per resource, each with its routes and handlers.
+//!
+//! A handler extracts, checks the caller's role, makes one call, and answers. [`openapi`] is the
+//! description generated from them; a route that is not in it is not served.
+
+pub mod actors;
+mod body;
+pub mod dashboard;
+pub mod events;
+pub mod executions;
+pub mod health;
+pub mod metrics;
+pub mod middleware;
+pub mod openapi;
+pub mod paging;
+pub mod runs;
+pub mod test_runs;
+pub mod workflows;
+
+use actix_web::web::ServiceConfig;
+
+use crate::{auth, ws};
+
+/// Registers every route of the API.
+pub fn configure(config: &mut ServiceConfig) {
+    health::configure(config);
+    openapi::configure(config);
+    auth::endpoints::configure(config);
+    workflows::configure(config);
+    executions::configure(config);
+    runs::configure(config);
+    events::configure(config);
+    metrics::configure(config);
+    test_runs::configure(config);
+    actors::configure(config);
+    dashboard::configure(config);
+    ws::configure(config);
+}

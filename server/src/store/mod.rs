@@ -1,1 +1,147 @@
-//! store
+//! The store: one SQLite file or one PostgreSQL database.
+//!
+//! Two ends. [`JournalWriter`] is the only thing that writes events and, in the same transaction, the
+//! read models that must agree with them; the journal actor owns it. [`Store`] is everything else, and
+//! cheap to clone. Functions that return what belongs to somebody take the [`Caller`] first.
+//!
+//! On SQLite there is one writer at a time: the journal's own connection and the store's single write
+//! connection take turns by an in-process gate, so that "database is locked" cannot happen; readers
+//! have a pool of their own and wait for nobody.
+//!
+//! [`Caller`]: crate::auth::Caller
+
+use std::sync::Arc;
+
+use sea_orm::{
+    DatabaseBackend, DatabaseConnection, DatabaseTransaction, IsolationLevel, TransactionTrait,
+    prelude::Uuid,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+mod entity;
+pub mod error;
+pub mod executions;
+pub mod journal;
+pub mod logs;
+pub mod metrics;
+pub mod open;
+pub mod paging;
+#[cfg(test)]
+mod suite;
+pub mod test_runs;
+mod text;
+pub mod users;
+pub mod workflows;
+
+pub use error::StoreError;
+pub use executions::ExecutionFilter;
+pub use journal::{
+    Append, AppendError, CommittedEvent, JournalWriter, NewExecution, PendingEvent, ReadModel,
+};
+pub use open::{DatabaseUrl, MigrateCommand, MigrationStatus, StoreOptions, Synchronous, migrate};
+pub use users::User;
+pub use workflows::{NewVersion, NewWorkflow, StoredVersion};
+
+use error::Result;
+
+/// The readable and writable rest of the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+    /// Present on SQLite: whoever holds it may write.
+    gate: Option<Gate>,
+    epoch: String,
+}
+
+/// One writer at a time.
+type Gate = Arc<Mutex<()>>;
+
+/// A connection that may write, for as long as this lives.
+struct Writer<'a> {
+    connection: &'a DatabaseConnection,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl std::ops::Deref for Writer<'_> {
+    type Target = DatabaseConnection;
+
+    fn deref(&self) -> &DatabaseConnection {
+        self.connection
+    }
+}
+
+impl Store {
+    /// Identity of the journal: a restored or recreated database has another.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.0.epoch
+    }
+
+    /// `sqlite` or `postgresql`.
+    #[must_use]
+    pub fn backend_name(&self) -> &'static str {
+        match self.0.read.get_database_backend() {
+            DatabaseBackend::Postgres => "postgresql",
+            _ => "sqlite",
+        }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.0.read.ping().await?)
+    }
+
+    /// Ends every connection of this store and of its clones. The journal writer has its own.
+    pub async fn close(self) {
+        for connection in [self.0.read.clone(), self.0.write.clone()] {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "a database connection did not close");
+            }
+        }
+    }
+
+    fn read(&self) -> &DatabaseConnection {
+        &self.0.read
+    }
+
+    /// A transaction whose reads all see the database as of one moment.
+    async fn moment(&self) -> Result<DatabaseTransaction> {
+        // A SQLite transaction is that anyway.
+        let isolation = match self.0.read.get_database_backend() {
+            DatabaseBackend::Postgres => Some(IsolationLevel::RepeatableRead),
+            _ => None,
+        };
+        Ok(self.0.read.begin_with_config(isolation, None).await?)
+    }
+
+    async fn write(&self) -> Writer<'_> {
+        let turn = match &self.0.gate {
+            Some(gate) => Some(Arc::clone(gate).lock_owned().await),
+            None => None,
+        };
+        Writer {
+            connection: &self.0.write,
+            _turn: turn,
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("backend", &self.backend_name())
+            .field("epoch", &self.0.epoch)
+            .finish()
+    }
+}
+
+/// Makes an identifier that sorts after the earlier ones.
+fn new_id() -> Uuid {
+    Uuid::now_v7()
+}

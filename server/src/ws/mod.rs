@@ -1,1 +1,8 @@
-//! ws
+//! The WebSocket: upgrade and session. What is sent is the bus's business.
+
+mod frame;
+mod session;
+mod upgrade;
+
+pub use session::Sessions;
+pub use upgrade::configure;

@@ -1,0 +1,91 @@
+//! An attempt failed: another follows, or the node is given up.
+
+use limelight_protocol::{
+    EventBody, NodeStatus, Timestamp,
+    event::{NodeFailed, Retrying, SkipReason, Skipped},
+    execution::NodeError,
+};
+
+use super::{TimerPurpose, decide::Deciding};
+use crate::{definition::RetryPolicy, retry};
+
+/// Code of the error of an attempt that was cut off through no fault of its own.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
+impl Deciding<'_> {
+    pub(super) fn fail(&mut self, node: usize, error: NodeError, retryable: bool) {
+        if error.code == INTERRUPTED {
+            self.interrupt(node, error);
+            return;
+        }
+        let failures = self.run.books[node].failures + 1;
+        match self.run.definition.nodes()[node].retry {
+            RetryPolicy::Backoff(backoff) if retryable && failures < backoff.max_attempts => {
+                let pause_s = retry::pause_s(&backoff, failures, self.jitter);
+                self.retry(node, error, self.now.plus_s(pause_s));
+            }
+            _ => {
+                let duration_s = self.duration_s(node);
+                self.give_up(node, error, duration_s);
+            }
+        }
+    }
+
+    /// The attempt was cut off: that does not count against its policy.
+    pub(super) fn interrupt(&mut self, node: usize, error: NodeError) {
+        match self.run.definition.nodes()[node].retry {
+            RetryPolicy::Backoff(_) => self.retry(node, error, self.now),
+            RetryPolicy::Never => {
+                let duration_s = self.duration_s(node);
+                self.give_up(node, error, duration_s);
+            }
+        }
+    }
+
+    fn retry(&mut self, node: usize, error: NodeError, at: Timestamp) {
+        let retrying = Retrying {
+            attempt: self.run.nodes[node].attempt_count,
+            error: Some(error),
+            at,
+            by: None,
+            reset: Vec::new(),
+        };
+        self.emit(Some(node), EventBody::NodeRetrying(retrying));
+        self.go_on_when_due(node);
+    }
+
+    /// A node that pauses before its next attempt: the pause may be over already. While the
+    /// execution is paused nothing is done: resuming looks at all of them.
+    pub(super) fn go_on_when_due(&mut self, node: usize) {
+        let Some(at) = self.run.nodes[node].due_at else {
+            return;
+        };
+        if at > self.now {
+            self.set_timer(node, TimerPurpose::Retry, at);
+        } else if self.is_running() {
+            self.begin(node);
+        }
+    }
+
+    /// The node has failed for good.
+    pub(super) fn give_up(&mut self, node: usize, error: NodeError, duration_s: f64) {
+        let failed = NodeFailed {
+            attempt: self.run.nodes[node].attempt_count,
+            error,
+            duration_s,
+        };
+        self.emit(Some(node), EventBody::NodeFailed(failed));
+        if self.run.blocks(node) {
+            self.skip_dependents(node);
+        }
+    }
+
+    fn skip_dependents(&mut self, node: usize) {
+        for dependent in self.run.transitive_dependents(node) {
+            if self.status(dependent) == NodeStatus::Pending {
+                let reason = SkipReason::Upstream;
+                self.emit(Some(dependent), EventBody::NodeSkipped(Skipped { reason }));
+            }
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Supervision: a factory, backoff, panic containment and counters.
+//!
+//! actix restarts the same value and guards against no panic, so the project has its own. An actor
+//! holds a [`Lease`]; when the value is dropped, for whatever reason, the lease tells the
+//! supervisor's task, which starts a fresh value behind the same [`Handle`]. What was in the old
+//! mailbox is lost: senders that wait get [`Unavailable`], and nothing was acknowledged to them.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, Addr, Context, Handler, Message, dev::ToEnvelope};
+use actix_rt::ArbiterHandle;
+use limelight_protocol::actor::ActorState;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, watch};
+
+use super::vitals::{Registry, Vitals};
+use crate::telemetry::{Metrics, events::ActorRestarted};
+
+/// Messages that wait for one actor at most; [`Handle::try_send`] refuses more.
+pub const MAILBOX_CAPACITY: usize = 1024;
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// An actor that lived this long starts with the first backoff again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+
+thread_local! {
+    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Logs every panic as one event and keeps its text for the supervisor. Call once, at start.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "panic without a text".to_owned());
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(panic = %text, %place, "panicked");
+        LAST_PANIC.set(Some(format!("panicked: {text}")));
+    }));
+}
+
+/// How an actor ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    /// On purpose.
+    Stopped,
+    /// It gave itself up; a fresh one would do no better.
+    GaveUp(String),
+    /// By an error of its own or by being dropped.
+    Failed(String),
+    /// By a panic.
+    Panicked(String),
+}
+
+/// An actor's tie to its supervisor. Dropping it reports the end.
+#[derive(Debug)]
+pub struct Lease {
+    vitals: Arc<Vitals>,
+    end: Mutex<Option<End>>,
+    ends: mpsc::UnboundedSender<End>,
+}
+
+impl Lease {
+    /// Call at the begin of every handler.
+    pub fn beat(&self) {
+        self.vitals.handled();
+    }
+
+    /// Counts a message the actor sends to itself past its handle.
+    pub fn sent_to_self(&self) {
+        self.vitals.sent();
+    }
+
+    /// The end that follows is on purpose.
+    pub fn finish(&self) {
+        self.end.lock().get_or_insert(End::Stopped);
+    }
+
+    /// The end that follows is a failure; a fresh actor is to take over.
+    pub fn fail(&self, error: impl fmt::Display) {
+        self.end
+            .lock()
+            .get_or_insert_with(|| End::Failed(error.to_string()));
+    }
+
+    /// The end that follows is a failure that a fresh actor would meet again.
+    pub fn give_up(&self, error: impl fmt::Display) {
+        self.end
+            .lock()
+            .get_or_insert_with(|| End::GaveUp(error.to_string()));
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let end = if std::thread::panicking() {
+            End::Panicked(LAST_PANIC.take().unwrap_or_else(|| "panicked".to_owned()))
+        } else {
+            let dropped = || End::Failed("dropped by its arbiter".to_owned());
+            self.end.lock().take().unwrap_or_else(dropped)
+        };
+        // No receiver means that the server is going down.
+        let _ = self.ends.send(end);
+    }
+}
+
+/// An actor that can be supervised.
+pub trait Supervised: Actor<Context = Context<Self>> {
+    /// What sort of actor it is, for metrics and the supervision tree.
+    const KIND: &'static str;
+}
+
+/// A message could not be answered: the actor failed with it, is restarting, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the actor is not available")]
+pub struct Unavailable;
+
+/// A message could not be put into the mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many messages wait.
+    #[error("the mailbox is full")]
+    Full,
+    /// The actor has ended or is being restarted.
+    #[error("the actor is not available")]
+    Unavailable,
+}
+
+/// Where to reach a supervised actor, whichever value is behind it.
+pub struct Handle<A: Actor> {
+    addr: Arc<RwLock<Option<Addr<A>>>>,
+    vitals: Arc<Vitals>,
+    ended: watch::Receiver<bool>,
+}
+
+impl<A: Actor> Clone for Handle<A> {
+    fn clone(&self) -> Self {
+        Self {
+            addr: Arc::clone(&self.addr),
+            vitals: Arc::clone(&self.vitals),
+            ended: self.ended.clone(),
+        }
+    }
+}
+
+impl<A: Actor> Handle<A> {
+    /// Sends without waiting.
+    ///
+    /// # Errors
+    /// When the mailbox is full or nobody is behind the handle.
+    pub fn try_send<M>(&self, message: M) -> Result<(), Refused>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        let addr = self.addr.read();
+        let addr = addr.as_ref().ok_or(Refused::Unavailable)?;
+        self.vitals.sent();
+        addr.try_send(message).map_err(|error| {
+            self.vitals.handled();
+            match error {
+                actix::dev::SendError::Full(_) => Refused::Full,
+                actix::dev::SendError::Closed(_) => Refused::Unavailable,
+            }
+        })
+    }
+
+    /// Sends and waits for the answer; waits for room in the mailbox first.
+    pub fn send<M>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<M::Result, Unavailable>> + use<A, M>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        let addr = self.addr.read().clone();
+        let request = addr.map(|addr| {
+            self.vitals.sent();
+            addr.send(message)
+        });
+        async move {
+            match request {
+                Some(request) => request.await.map_err(|_| Unavailable),
+                None => Err(Unavailable),
+            }
+        }
+    }
+
+    /// Waits until the actor has ended for good.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // An error means that the supervisor's task is gone, and the actor with it.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+}
+
+/// What supervision needs to know of its surroundings.
+#[derive(Clone)]
+pub struct Supervision {
+    /// Where actors are entered.
+    pub registry: Registry,
+    /// Where restarts are counted.
+    pub metrics: Metrics,
+}
+
+/// Starts an actor on `arbiter` and keeps it alive: `factory` makes every value that stands behind
+/// the returned handle. It ends for good when it finishes or gives itself up.
+pub fn supervise<A, F>(
+    supervision: &Supervision,
+    arbiter: &ArbiterHandle,
+    path: String,
+    factory: F,
+) -> Handle<A>
+where
+    A: Supervised,
+    F: Fn(Lease) -> A + Send + Sync + 'static,
+{
+    let vitals = supervision.registry.enter(path, A::KIND);
+    let (ends, ended_values) = mpsc::unbounded_channel();
+    let (ended_tx, ended) = watch::channel(false);
+    let factory = Arc::new(factory);
+    let start = {
+        let (vitals, arbiter) = (Arc::clone(&vitals), arbiter.clone());
+        move || {
+            let (vitals, ends, factory) = (Arc::clone(&vitals), ends.clone(), Arc::clone(&factory));
+            A::start_in_arbiter(&arbiter, move |ctx| {
+                ctx.set_mailbox_capacity(MAILBOX_CAPACITY);
+                factory(Lease {
+                    vitals,
+                    end: Mutex::new(None),
+                    ends,
+                })
+            })
+        }
+    };
+    let addr = Arc::new(RwLock::new(Some(start())));
+    let handle = Handle {
+        addr: Arc::clone(&addr),
+        vitals: Arc::clone(&vitals),
+        ended,
+    };
+    let keeper = keep(supervision.clone(), vitals, addr, start, ended_values);
+    arbiter.spawn(async move {
+        keeper.await;
+        // Nobody listening is nobody to tell.
+        let _ = ended_tx.send(true);
+    });
+    handle
+}
+
+/// Replaces every value that ends before its time; returns once one ends for good.
+async fn keep<A: Supervised>(
+    supervision: Supervision,
+    vitals: Arc<Vitals>,
+    addr: Arc<RwLock<Option<Addr<A>>>>,
+    start: impl Fn() -> Addr<A>,
+    mut ends: mpsc::UnboundedReceiver<End>,
+) {
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let began = Instant::now();
+        let Some(end) = ends.recv().await else { return };
+        addr.write().take();
+        let (error, panicked) = match end {
+            End::Stopped => {
+                vitals.ended(ActorState::Stopped, None, false);
+                supervision.registry.remove(&vitals);
+                return;
+            }
+            End::GaveUp(error) => {
+                tracing::error!(actor = vitals.path(), %error, "gave up");
+                vitals.ended(ActorState::Failed, Some(error), false);
+                return;
+            }
+            End::Failed(error) => (error, false),
+            End::Panicked(error) => (error, true),
+        };
+        if began.elapsed() >= HEALTHY_AFTER {
+            backoff = FIRST_BACKOFF;
+        }
+        supervision.metrics.emit(ActorRestarted {
+            path: vitals.path(),
+            kind: vitals.kind(),
+            panicked,
+            error: &error,
+            backoff_s: backoff.as_secs_f64(),
+        });
+        vitals.ended(ActorState::Restarting, Some(error), panicked);
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        vitals.restarted();
+        *addr.write() = Some(start());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counter {
+        lease: Lease,
+        count: u32,
+    }
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    impl Supervised for Counter {
+        const KIND: &'static str = "counter";
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "u32")]
+    struct Add;
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    enum Fall {
+        Panic,
+        Fail,
+        Finish,
+        GiveUp,
+    }
+
+    impl Handler<Add> for Counter {
+        type Result = u32;
+
+        fn handle(&mut self, _: Add, _: &mut Context<Self>) -> u32 {
+            self.lease.beat();
+            self.count += 1;
+            self.count
+        }
+    }
+
+    impl Handler<Fall> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, message: Fall, ctx: &mut Context<Self>) {
+            use actix::ActorContext as _;
+            self.lease.beat();
+            match message {
+                Fall::Panic => panic!("as asked"),
+                Fall::Fail => self.lease.fail("as asked"),
+                Fall::Finish => self.lease.finish(),
+                Fall::GiveUp => self.lease.give_up("as asked"),
+            }
+            ctx.stop();
+        }
+    }
+
+    fn world() -> (Supervision, Handle<Counter>) {
+        let supervision = Supervision {
+            registry: Registry::default(),
+            metrics: Metrics::new().unwrap(),
+        };
+        let arbiter = actix_rt::Arbiter::current();
+        let handle = supervise(&supervision, &arbiter, "system/counter".into(), |lease| {
+            Counter { lease, count: 0 }
+        });
+        (supervision, handle)
+    }
+
+    async fn until_answered(handle: &Handle<Counter>) -> u32 {
+        loop {
+            match handle.send(Add).await {
+                Ok(count) => return count,
+                Err(Unavailable) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_panic_brings_a_fresh_value_behind_the_same_handle() {
+        install_panic_hook();
+        let (supervision, handle) = world();
+        assert_eq!(handle.send(Add).await, Ok(1));
+        assert_eq!(handle.send(Add).await, Ok(2));
+        assert_eq!(handle.send(Fall::Panic).await, Err(Unavailable));
+        assert_eq!(until_answered(&handle).await, 1);
+        let tree = supervision.registry.tree();
+        let snapshot = &tree.actors[0];
+        assert_eq!(
+            (snapshot.restarts, snapshot.panics, snapshot.mailbox),
+            (1, 1, 0)
+        );
+        assert_eq!(snapshot.last_error.as_deref(), Some("panicked: as asked"));
+    }
+
+    #[actix_rt::test]
+    async fn a_failure_is_restarted_and_not_counted_as_a_panic() {
+        let (supervision, handle) = world();
+        assert_eq!(handle.send(Fall::Fail).await, Ok(()));
+        assert_eq!(until_answered(&handle).await, 1);
+        let snapshot = supervision.registry.tree().actors.remove(0);
+        assert_eq!((snapshot.restarts, snapshot.panics), (1, 0));
+    }
+
+    #[actix_rt::test]
+    async fn one_that_finishes_leaves_the_registry_and_one_that_gives_up_stays_in_it() {
+        let (supervision, handle) = world();
+        assert_eq!(handle.send(Fall::Finish).await, Ok(()));
+        handle.ended().await;
+        assert_eq!(supervision.registry.tree().actors, []);
+        assert_eq!(handle.send(Add).await, Err(Unavailable));
+
+        let (supervision, handle) = world();
+        assert_eq!(handle.send(Fall::GiveUp).await, Ok(()));
+        handle.ended().await;
+        assert_eq!(
+            supervision.registry.tree().actors[0].state,
+            ActorState::Failed
+        );
+    }
+
+    #[actix_rt::test]
+    async fn a_full_mailbox_refuses_and_counts_what_waits() {
+        let (supervision, handle) = world();
+        let mut refused = None;
+        for _ in 0..=MAILBOX_CAPACITY * 2 {
+            if let Err(error) = handle.try_send(Add) {
+                refused = Some(error);
+                break;
+            }
+        }
+        assert_eq!(refused, Some(Refused::Full));
+        assert!(supervision.registry.tree().actors[0].mailbox >= MAILBOX_CAPACITY as u64);
+    }
+}

@@ -1,0 +1,326 @@
+//! Test runner: one run of a suite.
+//!
+//! - Messages: [`CancelRun`] from callers; lines of output and the end of the command from its own
+//!   tasks.
+//! - It gives each case to the journal as it ends, and shows nothing itself.
+//! - When it fails: a fresh one finds its run begun, cannot go on with a command that is gone, and
+//!   records it as interrupted.
+//! - Never: runs a suite that is not configured.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
+};
+use limelight_protocol::{
+    EventBody, Stream, TestRunId,
+    testing::{CaseResult, Suite, TestRun, TestRunFinished, TestRunStarted, TestRunStatus},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    journal::append,
+    supervisor::{Lease, Supervised},
+};
+use crate::{
+    auth::Caller,
+    clock,
+    executor::{
+        self, CommandJob, Failure, OutputLimits, Program, Purpose, Report, StopSignal, Stopper,
+    },
+    services::Services,
+    store::{Append, PendingEvent, ReadModel},
+    testing,
+};
+
+/// Lines that wait between the command and the parser.
+const LINES: usize = 256;
+
+/// Where to answer once the begin is committed.
+pub type Answer = oneshot::Sender<Result<TestRun, String>>;
+
+/// The runner.
+pub struct TestRunner {
+    lease: Lease,
+    services: Arc<Services>,
+    suite: Option<Suite>,
+    run: Option<TestRun>,
+    answer: Option<Answer>,
+    stop: Option<Stopper>,
+    cancelled: bool,
+}
+
+impl TestRunner {
+    /// A runner that begins `suite`, or (without one) that records `run` as interrupted.
+    #[must_use]
+    pub const fn new(
+        lease: Lease,
+        services: Arc<Services>,
+        suite: Option<Suite>,
+        run: TestRun,
+        answer: Option<Answer>,
+    ) -> Self {
+        Self {
+            lease,
+            services,
+            suite,
+            run: Some(run),
+            answer,
+            stop: None,
+            cancelled: false,
+        }
+    }
+}
+
+impl Supervised for TestRunner {
+    const KIND: &'static str = "test-runner";
+}
+
+impl Actor for TestRunner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let Some(run) = self.run.take() else { return };
+        let (stop, signal) = Stopper::new();
+        self.stop = Some(stop);
+        let recorder = Recorder {
+            services: Arc::clone(&self.services),
+            run,
+        };
+        let work = perform(
+            recorder,
+            self.suite.take(),
+            self.answer.take(),
+            signal,
+            ctx.address(),
+        );
+        ctx.spawn(work.into_actor(self).map(|result, this, ctx| {
+            match result {
+                Ok(()) => this.lease.finish(),
+                Err(error) => this.lease.fail(error),
+            }
+            ctx.stop();
+        }));
+    }
+}
+
+/// Stops the command; the run ends as cancelled.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CancelRun;
+
+impl Handler<CancelRun> for TestRunner {
+    type Result = ();
+
+    fn handle(&mut self, _: CancelRun, _: &mut Self::Context) {
+        self.lease.beat();
+        self.cancelled = true;
+        self.stop = None;
+    }
+}
+
+/// The server stops: the command is stopped, and the next start records the run as interrupted.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HaltRun;
+
+impl Handler<HaltRun> for TestRunner {
+    type Result = ();
+
+    fn handle(&mut self, _: HaltRun, ctx: &mut Self::Context) {
+        self.lease.beat();
+        self.lease.finish();
+        ctx.stop();
+    }
+}
+
+/// Whether somebody cancelled the run.
+#[derive(Message)]
+#[rtype(result = "bool")]
+struct WasCancelled;
+
+impl Handler<WasCancelled> for TestRunner {
+    type Result = bool;
+
+    fn handle(&mut self, _: WasCancelled, _: &mut Self::Context) -> bool {
+        self.cancelled
+    }
+}
+
+async fn perform(
+    mut recorder: Recorder,
+    suite: Option<Suite>,
+    answer: Option<Answer>,
+    signal: StopSignal,
+    runner: actix::Addr<TestRunner>,
+) -> Result<(), String> {
+    let Some(suite) = suite else {
+        return recorder.interrupted().await;
+    };
+    let begun = recorder.begin().await;
+    if let Some(answer) = answer {
+        let _ = answer.send(begun.clone().map(|()| recorder.run.clone()));
+    }
+    begun?;
+    let (reports, lines) = mpsc::channel(LINES);
+    let limit = Duration::from_secs_f64(suite.timeout_s);
+    let job = job(&suite, recorder.run.id, &recorder.services);
+    let format = suite.format;
+    let command = tokio::time::timeout(limit, executor::run_command(job, reports, signal));
+    let (outcome, recorded) = tokio::join!(command, recorder.record(format, lines));
+    recorded?;
+    let failed_cases = recorder.run.counts.failed > 0;
+    let cancelled = runner.send(WasCancelled).await.unwrap_or(false);
+    let (status, error) = match outcome {
+        _ if cancelled => (TestRunStatus::Cancelled, None),
+        Err(_) => (
+            TestRunStatus::Failed,
+            Some(format!("took longer than {} s", suite.timeout_s)),
+        ),
+        // A command that fails without a failed case failed for a reason of its own.
+        Ok(Err(Failure { error, .. })) => (
+            TestRunStatus::Failed,
+            (!failed_cases).then_some(error.message),
+        ),
+        Ok(Ok(_)) if failed_cases => (TestRunStatus::Failed, None),
+        Ok(Ok(_)) => (TestRunStatus::Passed, None),
+    };
+    recorder.finish(status, error).await
+}
+
+fn job(suite: &Suite, id: TestRunId, services: &Services) -> CommandJob {
+    let folder = suite
+        .working_dir
+        .as_ref()
+        .map_or_else(|| PathBuf::from("."), PathBuf::from);
+    CommandJob {
+        program: Program::Args(suite.command.clone()),
+        env: BTreeMap::new(),
+        working_dir: folder,
+        read_commands: false,
+        context: executor::Context {
+            purpose: Purpose::TestRun(id),
+            server_mark: services.store.epoch().to_owned(),
+        },
+        limits: OutputLimits::default(),
+        grace: services.grace,
+    }
+}
+
+/// Carries a run into the journal.
+struct Recorder {
+    services: Arc<Services>,
+    run: TestRun,
+}
+
+impl Recorder {
+    async fn begin(&mut self) -> Result<(), String> {
+        let body = EventBody::TestStarted(TestRunStarted {
+            test_run_id: self.run.id,
+            suite: self.run.suite.clone(),
+            by: self.run.started_by.clone(),
+        });
+        self.append(vec![body], Vec::new()).await
+    }
+
+    /// Ends a run whose command is gone; one that never began needs no end.
+    async fn interrupted(&mut self) -> Result<(), String> {
+        let stored = self
+            .services
+            .store
+            .get_test_run(&Caller::system(), self.run.id)
+            .await;
+        match stored.map_err(|error| error.to_string())? {
+            Some(run) if run.status == TestRunStatus::Running => {
+                self.run = run;
+                let error = "the server stopped while it ran".to_owned();
+                self.finish(TestRunStatus::Interrupted, Some(error)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn record(
+        &mut self,
+        format: limelight_protocol::testing::SuiteFormat,
+        mut lines: mpsc::Receiver<Report>,
+    ) -> Result<(), String> {
+        let mut parser = testing::parser(format);
+        let mut reports = Vec::with_capacity(LINES);
+        while lines.recv_many(&mut reports, LINES).await > 0 {
+            let mut cases = Vec::new();
+            for report in reports.drain(..) {
+                if let Report::Log { line, .. } = report {
+                    cases.extend(parser.line(&line));
+                }
+            }
+            self.cases(cases).await?;
+        }
+        self.cases(parser.finish()).await
+    }
+
+    async fn cases(&mut self, cases: Vec<CaseResult>) -> Result<(), String> {
+        if cases.is_empty() {
+            return Ok(());
+        }
+        for case in &cases {
+            self.run.counts.add(case.status);
+            self.services.metrics.observe_case(case.status);
+        }
+        let bodies = cases.iter().cloned().map(EventBody::TestCase).collect();
+        self.append(bodies, cases).await
+    }
+
+    async fn finish(&mut self, status: TestRunStatus, error: Option<String>) -> Result<(), String> {
+        let now = clock::now();
+        let duration_s = now.since_s(self.run.started_at);
+        self.run.status = status;
+        self.run.completed_at = Some(now);
+        self.run.duration_s = Some(duration_s);
+        self.run.error.clone_from(&error);
+        let body = EventBody::TestFinished(TestRunFinished {
+            test_run_id: self.run.id,
+            status,
+            counts: self.run.counts,
+            duration_s,
+            error,
+        });
+        self.append(vec![body], Vec::new()).await
+    }
+
+    async fn append(
+        &mut self,
+        bodies: Vec<EventBody>,
+        cases: Vec<CaseResult>,
+    ) -> Result<(), String> {
+        let timestamp = clock::now();
+        let first_seq = self.run.seq + 1;
+        self.run.seq += bodies.len() as u64;
+        let events = bodies
+            .into_iter()
+            .map(|body| PendingEvent {
+                node_id: None,
+                timestamp,
+                body,
+            })
+            .collect();
+        let run = Box::new(self.run.clone());
+        let write = Append {
+            stream: Stream::TestRun(self.run.id),
+            workflow_id: None,
+            execution_id: None,
+            first_seq,
+            events,
+            fence: None,
+            read_model: ReadModel::TestRun {
+                run,
+                new_cases: cases,
+            },
+        };
+        match append(&self.services.journal, write).await {
+            Ok(_) => Ok(()),
+            Err(Some(error)) => Err(error.to_string()),
+            Err(None) => Err("the journal failed before it could tell".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Wires everything: opens the store, starts the actors, recovers, and serves.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use actix_rt::Arbiter;
+use actix_web::{
+    HttpServer,
+    dev::ServerHandle,
+    middleware::from_fn,
+    web::{self, Data},
+};
+use anyhow::Context as _;
+use tokio::sync::{Mutex, watch};
+use uuid::Uuid;
+
+use crate::{
+    actors::{
+        coordinators::Coordinators,
+        host_collector::HostCollector,
+        hub::Hub,
+        journal::{self, Journal, JournalParts},
+        supervisor::{Handle, Supervision, supervise},
+        test_runs::TestRuns,
+        vitals::Registry,
+    },
+    assets::{self, Assets},
+    auth::{self, Auth},
+    bus::Bus,
+    clock,
+    config::Config,
+    demo, error,
+    executor::{self, orphans, slots::Slots},
+    http,
+    services::Services,
+    store::{Store, StoreOptions},
+    telemetry::Metrics,
+    ws::Sessions,
+};
+
+/// Largest body a request may have, bytes: a definition of the largest size and some JSON around it.
+const LARGEST_BODY: usize = 2 * 1024 * 1024;
+/// How long a command may take to end after SIGTERM.
+const COMMAND_GRACE: Duration = Duration::from_secs(5);
+
+/// The running server, as handlers see it.
+pub struct App {
+    /// What actors work with too.
+    pub services: Arc<Services>,
+    /// All coordinators.
+    pub coordinators: Coordinators,
+    /// All test runs.
+    pub test_runs: TestRuns,
+    /// All WebSocket sessions.
+    pub sessions: Sessions,
+    /// Whether the server stops.
+    pub stopping: Stopping,
+    // Dropping an arbiter does not stop it; they are kept to say whose threads the actors are.
+    _arbiters: [Arbiter; 2],
+}
+
+/// Tells endless answers that the server stops.
+#[derive(Clone)]
+pub struct Stopping(watch::Sender<bool>);
+
+impl Default for Stopping {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Stopping {
+    /// Says so.
+    pub fn begin(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until somebody says so.
+    pub fn wait(&self) -> impl Future<Output = ()> + use<> {
+        let mut stopping = self.0.subscribe();
+        async move {
+            // An error means that the app is gone, which is a stop too.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
+    }
+}
+
+impl App {
+    /// Opens the store, starts the actors, and recovers what an earlier process left unfinished.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let (store, writer) = Store::open(StoreOptions::from(config)).await?;
+        let metrics = Metrics::new()?;
+        let supervision = Supervision {
+            registry: Registry::default(),
+            metrics: metrics.clone(),
+        };
+        let bus = Bus::default();
+        let head = Arc::new(AtomicU64::new(store.head().await?));
+        let (system, commits) = (Arbiter::new(), Arbiter::new());
+        let hub = {
+            let (bus, head) = (bus.clone(), Arc::clone(&head));
+            supervise(
+                &supervision,
+                &system.handle(),
+                "system/hub".into(),
+                move |lease| Hub::new(lease, bus.clone(), Arc::clone(&head)),
+            )
+        };
+        let parts = JournalParts {
+            writer: Arc::new(Mutex::new(writer)),
+            hub,
+            head,
+            metrics: metrics.clone(),
+        };
+        // Commits may block their thread, so the journal has one to itself.
+        let journal = supervise(
+            &supervision,
+            &commits.handle(),
+            "system/journal".into(),
+            move |lease| Journal::new(lease, parts.clone()),
+        );
+        let services = Arc::new(Services {
+            store,
+            bus,
+            journal,
+            supervision,
+            metrics,
+            slots: Slots::new(config.command_slots),
+            http_client: executor::http_client()?,
+            working_dir: std::env::current_dir().context("the working folder is not readable")?,
+            owner: Uuid::now_v7().to_string().into(),
+            grace: COMMAND_GRACE,
+        });
+        let app = Self {
+            coordinators: Coordinators::new(Arc::clone(&services), config.http_workers),
+            test_runs: TestRuns::new(
+                Arc::clone(&services),
+                system.handle(),
+                config.suites.clone(),
+            ),
+            sessions: Sessions::default(),
+            stopping: Stopping::default(),
+            services,
+            _arbiters: [system, commits],
+        };
+        app.recover().await?;
+        Ok(app)
+    }
+
+    async fn recover(&self) -> anyhow::Result<()> {
+        let epoch = self.services.store.epoch().to_owned();
+        // A retried attempt must not run beside the one a killed server left behind.
+        let orphans = web::block(move || orphans::kill_orphans(&epoch)).await?;
+        let executions = self.coordinators.recover().await?;
+        let test_runs = self.test_runs.recover().await?;
+        if orphans + executions + test_runs > 0 {
+            tracing::info!(executions, test_runs, orphans, "recovered");
+        }
+        Ok(())
+    }
+
+    /// Starts to read the host once a second.
+    pub fn collect_host_metrics(&self) {
+        let services = Arc::clone(&self.services);
+        let arbiter = self._arbiters[0].handle();
+        supervise(
+            &self.services.supervision,
+            &arbiter,
+            "system/host-collector".into(),
+            move |lease| HostCollector::new(lease, Arc::clone(&services)),
+        );
+    }
+
+    /// Stops the work, lets the journal finish, and closes the store.
+    pub async fn close(&self) {
+        self.services.slots.close();
+        self.coordinators.halt().await;
+        self.test_runs.halt().await;
+        close_journal(&self.services.journal).await;
+        self.services.store.clone().close().await;
+    }
+}
+
+async fn close_journal(journal: &Handle<Journal>) {
+    if journal.send(journal::Close).await.is_ok() {
+        journal.ended().await;
+    }
+}
+
+/// A server that answers requests.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// For the first sign-in, where callers must show who they are.
+    pub sign_in_link: Option<String>,
+    app: Data<App>,
+    http: actix_web::dev::Server,
+    shutdown: Duration,
+}
+
+/// Starts the server.
+///
+/// # Errors
+/// When the store cannot be opened, a key cannot be read, or the address is taken.
+pub async fn start(config: Config) -> anyhow::Result<Server> {
+    // The address first: a second server must not touch the first one's store.
+    let listener = std::net::TcpListener::bind(config.listen)
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let app = Data::new(App::open(&config).await?);
+    let store = app.services.store.clone();
+    let auth = Data::new(Auth::open(&config, Arc::new(store.clone())).await?);
+    let now = clock::now();
+    let admin = store.ensure_admin(now).await?;
+    if admin.created_at == now {
+        demo::install(&store).await?;
+    }
+    let sign_in_link = auth.required().then(|| {
+        auth::sign_in::link(
+            &format!("http://{address}"),
+            &auth.sign_in.issue(&admin.name),
+        )
+    });
+    app.collect_host_metrics();
+    let shutdown = Duration::from_secs_f64(config.shutdown_s);
+    let http = serve_on(listener, &config, app.clone(), auth)?;
+    Ok(Server {
+        address,
+        sign_in_link,
+        app,
+        http,
+        shutdown,
+    })
+}
+
+fn serve_on(
+    listener: std::net::TcpListener,
+    config: &Config,
+    app: Data<App>,
+    auth: Data<Auth>,
+) -> anyhow::Result<actix_web::dev::Server> {
+    let origins = config.cors_origins.clone();
+    let assets = Data::new(Assets::embedded());
+    let methods = Data::new(error::RouteMethods::from_openapi(
+        &http::openapi::description(),
+    ));
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(app.clone())
+            .app_data(auth.clone())
+            .app_data(assets.clone())
+            .app_data(methods.clone())
+            .app_data(error::json_config(LARGEST_BODY))
+            .app_data(error::path_config())
+            .app_data(error::query_config())
+            .app_data(web::PayloadConfig::new(LARGEST_BODY))
+            .wrap(from_fn(auth::protect))
+            .wrap(auth::cors(&origins))
+            .wrap(from_fn(auth::guard_host))
+            .wrap(from_fn(error::routing_problems))
+            .wrap(from_fn(http::middleware::observe))
+            .configure(http::configure)
+            .default_service(web::to(assets::serve))
+    });
+    Ok(server
+        .workers(config.http_workers)
+        // Without it a small frame may wait 40 ms for the one before it to be acknowledged.
+        .tcp_nodelay(true)
+        .disable_signals()
+        .shutdown_timeout(config.shutdown_s.ceil() as u64)
+        .listen(listener)?
+        .run())
+}
+
+impl Server {
+    /// Serves until `stop` is ready, then stops taking work, lets the journal finish, and returns.
+    ///
+    /// # Errors
+    /// When the HTTP server fails.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self {
+            app,
+            http,
+            shutdown,
+            ..
+        } = self;
+        let handle = http.handle();
+        let serving = actix_rt::spawn(http);
+        stop.await;
+        tracing::info!("stopping");
+        if tokio::time::timeout(shutdown, stop_all(&app, &handle))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                after_s = shutdown.as_secs_f64(),
+                "stopped before everything had ended"
+            );
+        }
+        serving.await??;
+        Ok(())
+    }
+}
+
+async fn stop_all(app: &App, http: &ServerHandle) {
+    app.stopping.begin();
+    app.sessions.close_all();
+    // Answers under way wait for commits, so the journal closes after them.
+    http.stop(true).await;
+    app.close().await;
+}

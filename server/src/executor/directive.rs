@@ -1,0 +1,199 @@
+//! What a program tells the server: `::…` lines on standard output, JSON lines in the report file.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// One thing a program tells.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Directive {
+    /// `::progress 40 message`, `{"progress": 40, "message": "…"}`.
+    Progress {
+        progress: f64,
+        message: Option<String>,
+    },
+    /// `::output {"key": "value"}`, `{"output": {…}}`.
+    Output(Map<String, Value>),
+    /// `::quality 0.93`, `{"quality": 0.93}`.
+    Quality(f64),
+    /// `::artifact path`, `{"artifact": "path"}`.
+    Artifact(String),
+}
+
+/// Reads a line of standard output: `None` when it is ordinary output, an error when it begins like
+/// a command but is not one.
+pub(super) fn parse_command(line: &str) -> Option<Result<Directive, String>> {
+    let command = line.strip_prefix("::")?;
+    let (name, rest) = command
+        .split_once(char::is_whitespace)
+        .unwrap_or((command, ""));
+    let rest = rest.trim();
+    Some(match name {
+        "progress" => {
+            let (number, message) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            let message = message.trim();
+            number
+                .parse()
+                .map_err(|_| format!("::progress wants a number, not {number:?}"))
+                .and_then(|number| progress(number, (!message.is_empty()).then(|| message.into())))
+        }
+        "output" => serde_json::from_str(rest)
+            .map(Directive::Output)
+            .map_err(|error| format!("::output wants a JSON object: {error}")),
+        "quality" => rest
+            .parse()
+            .map_err(|_| format!("::quality wants a number, not {rest:?}"))
+            .and_then(quality),
+        "artifact" => artifact(rest.to_owned()),
+        // `::warning file=…::` and the like are meant for others.
+        _ => return None,
+    })
+}
+
+/// A JSON line of the report file. One line may tell several things.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportLine {
+    progress: Option<f64>,
+    message: Option<String>,
+    output: Option<Map<String, Value>>,
+    quality: Option<f64>,
+    artifact: Option<String>,
+}
+
+/// Reads a line of the report file.
+pub(super) fn parse_report(line: &str) -> Result<Vec<Directive>, String> {
+    let line: ReportLine = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    if line.message.is_some() && line.progress.is_none() {
+        return Err("a message needs a progress beside it".into());
+    }
+    let told = [
+        line.progress.map(|number| progress(number, line.message)),
+        line.output.map(|output| Ok(Directive::Output(output))),
+        line.quality.map(quality),
+        line.artifact.map(artifact),
+    ];
+    told.into_iter().flatten().collect()
+}
+
+fn progress(progress: f64, message: Option<String>) -> Result<Directive, String> {
+    if (0.0..=100.0).contains(&progress) {
+        Ok(Directive::Progress { progress, message })
+    } else {
+        Err(format!("progress goes from 0 to 100, not {progress}"))
+    }
+}
+
+fn quality(quality: f64) -> Result<Directive, String> {
+    if (0.0..=1.0).contains(&quality) {
+        Ok(Directive::Quality(quality))
+    } else {
+        Err(format!("quality goes from 0 to 1, not {quality}"))
+    }
+}
+
+fn artifact(path: String) -> Result<Directive, String> {
+    if path.is_empty() {
+        Err("an artifact needs a path".into())
+    } else {
+        Ok(Directive::Artifact(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    fn halfway(message: Option<&str>) -> Directive {
+        Directive::Progress {
+            progress: 50.0,
+            message: message.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        let read = |line| parse_command(line).unwrap().unwrap();
+        assert_eq!(read("::progress 50"), halfway(None));
+        assert_eq!(read("::progress 50  half way "), halfway(Some("half way")));
+        assert_eq!(
+            read(r#"::output {"a": 1}"#),
+            Directive::Output(object(json!({"a": 1})))
+        );
+        assert_eq!(read("::quality 0.93"), Directive::Quality(0.93));
+        assert_eq!(
+            read("::artifact a b.txt"),
+            Directive::Artifact("a b.txt".into())
+        );
+    }
+
+    #[test]
+    fn a_malformed_command_is_an_error() {
+        for line in [
+            "::progress",
+            "::progress x",
+            "::progress 101",
+            "::progress NaN",
+            "::progress -1",
+            "::output",
+            "::output [1]",
+            "::output {",
+            "::quality",
+            "::quality 2",
+            "::quality nan",
+            "::artifact",
+            "::artifact  ",
+        ] {
+            assert!(parse_command(line).unwrap().is_err(), "{line:?} was taken");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_ordinary_output() {
+        for line in [
+            "",
+            "text",
+            " ::progress 5",
+            "::group::x",
+            "::progressing 5",
+            ":: progress 5",
+        ] {
+            assert_eq!(
+                parse_command(line),
+                None,
+                "{line:?} was taken for a command"
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_report_file_may_tell_several_things() {
+        let line = r#"{"progress": 50, "message": "half", "output": {"a": 1}, "quality": 1, "artifact": "x"}"#;
+        let told = [
+            halfway(Some("half")),
+            Directive::Output(object(json!({"a": 1}))),
+            Directive::Quality(1.0),
+            Directive::Artifact("x".into()),
+        ];
+        assert_eq!(parse_report(line).unwrap(), told);
+    }
+
+    #[test]
+    fn a_malformed_line_of_the_report_file_is_an_error() {
+        for line in [
+            "",
+            "{",
+            "[]",
+            r#"{"progres": 5}"#,
+            r#"{"progress": 500}"#,
+            r#"{"message": "x"}"#,
+        ] {
+            assert!(parse_report(line).is_err(), "{line:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Ends what a killed server left running.
+//!
+//! A server that is killed cannot end its programs: they live on, each leading its own process
+//! group. Were an attempt tried again beside its old self, both would do its work.
+
+use std::{collections::HashSet, fs};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::{Pid, getpgid, getpgrp},
+};
+
+use super::SERVER_MARK_VARIABLE;
+
+/// How often `/proc` is read anew, for processes that were born while it was read.
+const MOST_ROUNDS: usize = 10;
+
+/// Kills the process groups of all processes whose environment carries `server_mark`, except the
+/// caller's own group; says how many groups. Call it at start, before the first attempt begins:
+/// attempts of the running server carry the same mark.
+pub fn kill_orphans(server_mark: &str) -> usize {
+    let mark = format!("{SERVER_MARK_VARIABLE}={server_mark}");
+    let mut killed = HashSet::new();
+    for _ in 0..MOST_ROUNDS {
+        let found = marked_groups(mark.as_bytes());
+        let before = killed.len();
+        for group in found {
+            if killpg(group, Signal::SIGKILL).is_ok() {
+                killed.insert(group);
+            }
+        }
+        if killed.len() == before {
+            break;
+        }
+    }
+    killed.len()
+}
+
+/// The groups of the processes with `mark` among their variables. The environments of other users'
+/// processes cannot be read; they are not ours.
+fn marked_groups(mark: &[u8]) -> HashSet<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return HashSet::new();
+    };
+    processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&id: &i32| {
+            let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+            environment
+                .split(|&byte| byte == 0)
+                .any(|variable| variable == mark)
+        })
+        .filter_map(|id| getpgid(Some(Pid::from_raw(id))).ok())
+        .filter(|&group| group != getpgrp() && group.as_raw() > 1)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader},
+        os::unix::process::{CommandExt as _, ExitStatusExt as _},
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    #[test]
+    fn orphans_are_found_by_their_mark_and_killed_with_their_group() {
+        let mark = uuid::Uuid::now_v7().to_string();
+        let start = |mark: &str| {
+            let mut child = Command::new("/bin/sh")
+                .args(["-c", "trap '' TERM; sleep 600 & echo started; wait"])
+                .env(SERVER_MARK_VARIABLE, mark)
+                .stdout(Stdio::piped())
+                .process_group(0)
+                .spawn()
+                .unwrap();
+            let mut stdout = BufReader::new(child.stdout.take().unwrap());
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            (child, stdout)
+        };
+        let (mut orphan, mut orphan_stdout) = start(&mark);
+        let (mut other, _other_stdout) = start(&format!("{mark}0"));
+
+        assert_eq!(kill_orphans(&mark), 1);
+
+        assert_eq!(
+            orphan.wait().unwrap().signal(),
+            Some(Signal::SIGKILL as i32)
+        );
+        // The pipe ends only when the grandchild is gone too.
+        assert_eq!(orphan_stdout.read_line(&mut String::new()).unwrap(), 0);
+        assert!(
+            other.try_wait().unwrap().is_none(),
+            "a process of another server was killed"
+        );
+        assert_eq!(kill_orphans(&format!("{mark}0")), 1);
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn nothing_is_killed_when_nobody_carries_the_mark() {
+        assert_eq!(kill_orphans(&uuid::Uuid::now_v7().to_string()), 0);
+    }
+}

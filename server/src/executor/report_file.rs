@@ -1,0 +1,110 @@
+//! The file behind `$LIMELIGHT_REPORT`, read while it is written.
+
+use std::{io, os::unix::fs::FileExt as _, path::Path};
+
+use tempfile::NamedTempFile;
+
+use super::lines::{Line, LineSplitter};
+
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A fresh file that only this user may read; removed when dropped.
+#[derive(Debug)]
+pub(super) struct ReportFile {
+    file: NamedTempFile,
+    offset: u64,
+    max_bytes: u64,
+    lines: LineSplitter,
+}
+
+impl ReportFile {
+    /// Reads lines of at most `max_line_bytes`, and at most `max_bytes` in all.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub(super) fn create(max_line_bytes: usize, max_bytes: usize) -> io::Result<Self> {
+        let file = tempfile::Builder::new()
+            .prefix("limelight-report-")
+            .tempfile()?;
+        let lines = LineSplitter::new(max_line_bytes);
+        Ok(Self {
+            file,
+            offset: 0,
+            max_bytes: max_bytes as u64,
+            lines,
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The next lines that were written since; none when there is nothing new. Reads a bounded
+    /// piece of a small local file, so it does not bother with another thread.
+    pub(super) fn read(&mut self) -> Vec<Line> {
+        let file = self.file.as_file();
+        let Ok(length) = file.metadata().map(|metadata| metadata.len()) else {
+            return Vec::new();
+        };
+        if length < self.offset {
+            // It was truncated and written anew.
+            self.offset = 0;
+        }
+        if length == self.offset || self.offset >= self.max_bytes {
+            return Vec::new();
+        }
+        let mut chunk = vec![0; CHUNK_BYTES.min((length - self.offset) as usize)];
+        let read = file.read_at(&mut chunk, self.offset).unwrap_or(0);
+        self.offset += read as u64;
+        self.lines.push(&chunk[..read])
+    }
+
+    /// Whether there is more to read at once.
+    pub(super) fn has_more(&self) -> bool {
+        let length = self
+            .file
+            .as_file()
+            .metadata()
+            .map_or(0, |metadata| metadata.len());
+        length > self.offset && self.offset < self.max_bytes
+    }
+
+    /// A last line without a line end.
+    pub(super) fn finish(&mut self) -> Option<Line> {
+        self.lines.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn texts(lines: impl IntoIterator<Item = Line>) -> Vec<String> {
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn lines_are_read_as_they_are_written_and_the_file_goes_in_the_end() {
+        let mut report = ReportFile::create(100, 1000).unwrap();
+        let path = report.path().to_owned();
+        let mut writer = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap();
+        assert_eq!(report.read(), []);
+        writer.write_all(b"one\ntw").unwrap();
+        assert_eq!(texts(report.read()), ["one"]);
+        writer.write_all(b"o\nlast").unwrap();
+        assert!(report.has_more());
+        assert_eq!(texts(report.read()), ["two"]);
+        assert!(!report.has_more());
+        assert_eq!(texts(report.finish()), ["last"]);
+        std::fs::write(&path, "anew\n").unwrap();
+        assert_eq!(texts(report.read()), ["anew"]);
+        drop(report);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,21 @@
+//! Output of nodes, a row a line.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "node_log")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub execution_id: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub node_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    pub timestamp: i64,
+    pub attempt: i32,
+    pub source: i16,
+    pub line: String,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

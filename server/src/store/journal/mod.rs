@@ -1,0 +1,296 @@
+//! The journal: appends in, committed events out.
+//!
+//! A batch is one transaction. First every append is checked under the lock of the journal's head: does
+//! its fence hold, does it continue its stream? Those that do not are refused alone and the rest is
+//! written: events with consecutive positions, then the read models, each row once however many
+//! appends changed it, then the head. When the database refuses a batch of several, each is tried
+//! alone, so that only the faulty one fails.
+//!
+//! It never notifies anybody: what was committed is returned, and the journal actor passes it on.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use limelight_protocol::{
+    EventBody, EventType, Execution, ExecutionId, NodeId, Stream, Timestamp, WorkflowId,
+    testing::{CaseResult, TestRun},
+};
+use serde_json::value::RawValue;
+
+mod models;
+pub(super) mod postgres;
+mod read;
+pub(super) mod sqlite;
+pub(super) mod wire;
+
+use self::{postgres::PostgresJournal, sqlite::SqliteJournal};
+use super::{StoreError, text};
+use wire::{Parts, StreamKey};
+
+/// Events that belong together: all of them are committed, or none.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The stream they continue.
+    pub stream: Stream,
+    /// The workflow they concern.
+    pub workflow_id: Option<WorkflowId>,
+    /// The execution they concern.
+    pub execution_id: Option<ExecutionId>,
+    /// `seq` of the first of them.
+    pub first_seq: u64,
+    /// The events.
+    pub events: Vec<PendingEvent>,
+    /// The owner's fencing number. Required with [`ReadModel::Execution`]; where it is given, the
+    /// append is refused unless it is the execution's newest.
+    pub fence: Option<u64>,
+    /// What must change together with them.
+    pub read_model: ReadModel,
+}
+
+/// An event before its commit.
+#[derive(Clone, Debug)]
+pub struct PendingEvent {
+    /// The node concerned.
+    pub node_id: Option<NodeId>,
+    /// When it was decided.
+    pub timestamp: Timestamp,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// What an append changes besides the journal.
+#[derive(Clone, Debug)]
+pub enum ReadModel {
+    /// Nothing.
+    None,
+    /// A new execution; its fence becomes 1.
+    NewExecution(Box<NewExecution>),
+    /// An execution that goes on.
+    Execution {
+        /// The execution after the events; `node_states` holds the changed nodes only.
+        execution: Box<Execution>,
+        /// For each of those nodes its place in the definition, from 0.
+        changed_nodes: Vec<usize>,
+    },
+    /// A test run after the events.
+    TestRun {
+        /// The run; `cases` is not looked at.
+        run: Box<TestRun>,
+        /// Cases that ended, in order.
+        new_cases: Vec<CaseResult>,
+    },
+}
+
+/// An execution that begins.
+#[derive(Clone, Debug)]
+pub struct NewExecution {
+    /// The execution after the events, with every node in definition order.
+    pub execution: Execution,
+    /// Who coordinates it.
+    pub owner: String,
+    /// Unique over all executions; the caller puts the scope in.
+    pub idempotency_key: Option<String>,
+}
+
+/// A fact: committed, in its place, and serialised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedEvent {
+    /// Place in the journal; the `seq` for streams outside it.
+    pub position: u64,
+    /// The stream.
+    pub stream: Stream,
+    /// Place in the stream.
+    pub seq: u64,
+    /// What happened.
+    pub kind: EventType,
+    /// The workflow concerned.
+    pub workflow_id: Option<WorkflowId>,
+    /// The execution concerned.
+    pub execution_id: Option<ExecutionId>,
+    /// The JSON of [`limelight_protocol::Event`], made once for all viewers.
+    pub wire: ByteString,
+}
+
+/// Why an append was not committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Another owner has taken the execution over.
+    #[error("another owner has taken the execution over")]
+    Fenced,
+    /// It does not continue its stream, or something unique exists already.
+    #[error("the append does not fit: {0}")]
+    Conflict(String),
+    /// The database failed. Whether the append was committed is known only for errors other than
+    /// [`StoreError::Lost`]: then it was not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AppendError {
+    /// The error of a batch of one: a clash is that append's own.
+    fn of_one(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(why) => Self::Conflict(why),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// The events of one append, or why there are none.
+pub type AppendResult = Result<Vec<Arc<CommittedEvent>>, AppendError>;
+
+/// The only writer of events.
+#[derive(Debug)]
+pub struct JournalWriter(Backend);
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite(SqliteJournal),
+    Postgres(PostgresJournal),
+}
+
+/// An append with its events' data in JSON.
+struct Prepared {
+    append: Append,
+    stream: StreamKey,
+    data: Vec<Box<RawValue>>,
+}
+
+/// What became of a batch.
+enum Outcome {
+    /// Everything was written after this position.
+    Written { head: u64 },
+    /// Nothing was written, because of these appends of the batch.
+    Refused(Vec<(usize, AppendError)>),
+}
+
+impl JournalWriter {
+    pub(super) const fn sqlite(journal: SqliteJournal) -> Self {
+        Self(Backend::Sqlite(journal))
+    }
+
+    pub(super) const fn postgres(journal: PostgresJournal) -> Self {
+        Self(Backend::Postgres(journal))
+    }
+
+    /// Commits a batch in one transaction and tells for each append, in order, what became of it.
+    ///
+    /// On SQLite the calling thread is blocked meanwhile. A lost PostgreSQL connection fails the batch;
+    /// the next one connects anew.
+    pub async fn commit(&mut self, batch: Vec<Append>) -> Vec<AppendResult> {
+        let prepared: Vec<Result<Prepared, AppendError>> =
+            batch.into_iter().map(Prepared::new).collect();
+        let mut results: Vec<Option<AppendResult>> = prepared
+            .iter()
+            .map(|one| one.as_ref().err().map(|error| Err(error.clone())))
+            .collect();
+        let mut pending: Vec<(usize, &Prepared)> = prepared
+            .iter()
+            .enumerate()
+            .filter_map(|(index, one)| one.as_ref().ok().map(|one| (index, one)))
+            .collect();
+        let mut alone = Vec::new();
+        while !pending.is_empty() {
+            let appends: Vec<&Prepared> = pending.iter().map(|(_, one)| *one).collect();
+            match self.write(&appends).await {
+                Ok(Outcome::Written { head }) => {
+                    let mut position = head;
+                    for (index, one) in pending.drain(..) {
+                        results[index] = Some(Ok(one.committed(&mut position)));
+                    }
+                }
+                Ok(Outcome::Refused(refused)) => {
+                    for (at, error) in &refused {
+                        results[pending[*at].0] = Some(Err(error.clone()));
+                    }
+                    pending.retain(|(index, _)| results[*index].is_none());
+                }
+                Err(error) if pending.len() > 1 && !matches!(error, StoreError::Lost(_)) => {
+                    tracing::warn!(%error, appends = pending.len(), "a batch failed; trying each append alone");
+                    alone = pending.split_off(1);
+                    alone.reverse();
+                }
+                Err(error) => {
+                    for (index, _) in pending.drain(..) {
+                        results[index] = Some(Err(AppendError::of_one(error.clone())));
+                    }
+                }
+            }
+            if pending.is_empty() {
+                pending.extend(alone.pop());
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome, StoreError> {
+        match &mut self.0 {
+            Backend::Sqlite(journal) => journal.write(appends).await,
+            Backend::Postgres(journal) => journal.write(appends).await,
+        }
+    }
+}
+
+impl Prepared {
+    fn new(append: Append) -> Result<Self, AppendError> {
+        let Some(stream) = StreamKey::of(&append.stream) else {
+            let why = format!("{} is kept outside the journal", append.stream);
+            return Err(AppendError::Conflict(why));
+        };
+        if append.fence.is_none() && matches!(append.read_model, ReadModel::Execution { .. }) {
+            return Err(AppendError::Fenced);
+        }
+        let data = append
+            .events
+            .iter()
+            .map(|event| {
+                let raw = event.body.to_raw()?;
+                RawValue::from_string(text::clean_json(String::from(Box::<str>::from(raw))))
+            })
+            .collect::<Result<_, _>>()
+            .map_err(StoreError::corrupt)?;
+        Ok(Self {
+            append,
+            stream,
+            data,
+        })
+    }
+
+    /// Number of events.
+    fn count(&self) -> u64 {
+        self.data.len() as u64
+    }
+
+    /// Whether this append makes the execution whose stream it begins.
+    const fn creates(&self) -> bool {
+        matches!(self.append.read_model, ReadModel::NewExecution(_))
+    }
+
+    /// The events as committed; `position` is the last one given and is moved on.
+    fn committed(&self, position: &mut u64) -> Vec<Arc<CommittedEvent>> {
+        let events = self.append.events.iter().zip(&self.data);
+        events
+            .zip(self.append.first_seq..)
+            .map(|((event, data), seq)| {
+                *position += 1;
+                Arc::new(CommittedEvent::new(&Parts {
+                    position: *position,
+                    stream: &self.append.stream,
+                    seq,
+                    kind: event.body.kind(),
+                    timestamp: event.timestamp,
+                    workflow_id: self.append.workflow_id,
+                    execution_id: self.append.execution_id,
+                    node_id: event.node_id.as_ref().map(NodeId::as_str),
+                    data: data.get(),
+                }))
+            })
+            .collect()
+    }
+}
+
+fn misplaced(stream: &Stream, first_seq: u64, expected: u64) -> AppendError {
+    AppendError::Conflict(format!(
+        "{stream} goes on at {expected}, not at {first_seq}"
+    ))
+}

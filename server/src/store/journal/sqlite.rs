@@ -1,0 +1,333 @@
+//! The journal on SQLite: prepared statements on a connection of its own.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+
+use super::{
+    AppendError, Outcome, Prepared, misplaced,
+    models::{ExecutionRow, Models, NodeRow, TestCaseRow, TestRunRow},
+    wire::{EXECUTION, StreamKey},
+};
+use crate::store::{
+    Gate,
+    error::{Result, StoreError, one_line},
+    open::{BUSY_TIMEOUT, Synchronous, blob},
+    text::{as_word, clean, clean_json},
+};
+
+/// Pages of cache, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+/// The write-ahead log is cut back to this after a checkpoint, bytes.
+const WAL_LIMIT: i64 = 64 * 1024 * 1024;
+const STATEMENTS: usize = 32;
+
+/// The connection, and the gate it shares with the store's other writer.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    connection: Connection,
+    gate: Gate,
+}
+
+impl SqliteJournal {
+    pub fn open(path: &Path, synchronous: Synchronous, gate: Gate) -> Result<Self> {
+        let connect = || {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS);
+            let level = match synchronous {
+                Synchronous::Full => "FULL",
+                Synchronous::Normal => "NORMAL",
+                Synchronous::Off => "OFF",
+            };
+            connection.pragma_update(None, "synchronous", level)?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
+            connection.pragma_update(None, "temp_store", "MEMORY")?;
+            Ok(connection)
+        };
+        let connection = connect().map_err(|error: rusqlite::Error| StoreError::Unwritable {
+            path: path.display().to_string(),
+            reason: one_line(&error),
+        })?;
+        Ok(Self { connection, gate })
+    }
+
+    pub(super) async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome> {
+        let models = Models::of(appends);
+        let _turn = Arc::clone(&self.gate).lock_owned().await;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let refused = refusals(&transaction, appends)?;
+        if !refused.is_empty() {
+            return Ok(Outcome::Refused(refused));
+        }
+        let head = insert_events(&transaction, appends)?;
+        write_models(&transaction, &models)?;
+        transaction.commit()?;
+        Ok(Outcome::Written { head })
+    }
+}
+
+/// The appends that do not hold their fence or do not continue their stream.
+fn refusals(
+    transaction: &Transaction<'_>,
+    appends: &[&Prepared],
+) -> Result<Vec<(usize, AppendError)>> {
+    let mut newest = transaction
+        .prepare_cached("SELECT max(seq) FROM event WHERE stream_kind = ?1 AND stream_id = ?2")?;
+    let mut fence = transaction.prepare_cached("SELECT fence FROM execution WHERE id = ?1")?;
+    let mut fences: HashMap<StreamKey, Option<u64>> = HashMap::new();
+    let mut next: HashMap<StreamKey, u64> = HashMap::new();
+    let mut refused = Vec::new();
+    for (index, one) in appends.iter().enumerate() {
+        if let Some(claimed) = one.append.fence {
+            let held = match fences.get(&one.stream) {
+                Some(held) => *held,
+                None if one.stream.kind == EXECUTION => fence
+                    .query_row([blob(&one.stream.id)], |row| row.get::<_, i64>(0))
+                    .optional()?
+                    .map(|fence| fence as u64),
+                None => None,
+            };
+            fences.insert(one.stream, held);
+            if held != Some(claimed) {
+                refused.push((index, AppendError::Fenced));
+                continue;
+            }
+        }
+        let expected = match next.get(&one.stream) {
+            Some(expected) => *expected,
+            None => {
+                let newest: Option<i64> = newest
+                    .query_row(params![one.stream.kind, blob(&one.stream.id)], |row| {
+                        row.get(0)
+                    })?;
+                newest.unwrap_or(0) as u64 + 1
+            }
+        };
+        if one.append.first_seq != expected {
+            let error = misplaced(&one.append.stream, one.append.first_seq, expected);
+            refused.push((index, error));
+            continue;
+        }
+        next.insert(one.stream, expected + one.count());
+        if one.creates() {
+            fences.insert(one.stream, Some(1));
+        }
+    }
+    Ok(refused)
+}
+
+/// Inserts the events and moves the head; gives the head as it was.
+fn insert_events(transaction: &Transaction<'_>, appends: &[&Prepared]) -> Result<u64> {
+    let head: i64 = transaction
+        .prepare_cached("SELECT position FROM journal_head WHERE id = 1")?
+        .query_row([], |row| row.get(0))?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO event (position, stream_kind, stream_id, seq, kind, timestamp,
+                            workflow_id, execution_id, node_id, data)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    let mut position = head;
+    for one in appends {
+        let append = &one.append;
+        let events = append.events.iter().zip(&one.data);
+        for ((event, data), seq) in events.zip(append.first_seq as i64..) {
+            position += 1;
+            insert.execute(params![
+                position,
+                one.stream.kind,
+                blob(&one.stream.id),
+                seq,
+                event.body.kind().as_str(),
+                event.timestamp.0,
+                append.workflow_id.as_ref().map(|id| blob(&id.0)),
+                append.execution_id.as_ref().map(|id| blob(&id.0)),
+                event.node_id.as_ref().map(|node| node.as_str()),
+                data.get(),
+            ])?;
+        }
+    }
+    transaction
+        .prepare_cached("UPDATE journal_head SET position = ?1 WHERE id = 1")?
+        .execute([position])?;
+    Ok(head as u64)
+}
+
+fn write_models(transaction: &Transaction<'_>, models: &Models<'_>) -> Result<()> {
+    for row in &models.created {
+        create_execution(transaction, row)?;
+    }
+    for row in &models.changed {
+        change_execution(transaction, row)?;
+    }
+    for row in &models.nodes {
+        put_node(transaction, row)?;
+    }
+    for row in &models.test_runs {
+        put_test_run(transaction, row)?;
+    }
+    put_test_cases(transaction, &models.test_cases)
+}
+
+fn create_execution(transaction: &Transaction<'_>, row: &ExecutionRow<'_>) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO execution (id, workflow_id, workflow_name, workflow_version, name, labels,
+                 status, params, completed_nodes, total_nodes, current_phase, started_at,
+                 completed_at, duration_s, started_by, seq, owner, fence, idempotency_key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                     ?18, ?19)",
+        )?
+        .execute(params![
+            blob(&row.id),
+            blob(&row.workflow_id),
+            clean(row.workflow_name),
+            row.workflow_version,
+            row.name.map(clean),
+            json(row.labels)?,
+            row.status,
+            json(row.params)?,
+            row.completed_nodes,
+            row.total_nodes,
+            row.current_phase.map(clean),
+            row.started_at,
+            row.completed_at,
+            row.duration_s,
+            clean(row.started_by),
+            row.seq as i64,
+            row.owner,
+            row.fence as i64,
+            row.idempotency_key.map(clean),
+        ])?;
+    Ok(())
+}
+
+fn change_execution(transaction: &Transaction<'_>, row: &ExecutionRow<'_>) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE execution SET name = ?2, labels = ?3, status = ?4, params = ?5,
+                 completed_nodes = ?6, total_nodes = ?7, current_phase = ?8, started_at = ?9,
+                 completed_at = ?10, duration_s = ?11, seq = ?12
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            blob(&row.id),
+            row.name.map(clean),
+            json(row.labels)?,
+            row.status,
+            json(row.params)?,
+            row.completed_nodes,
+            row.total_nodes,
+            row.current_phase.map(clean),
+            row.started_at,
+            row.completed_at,
+            row.duration_s,
+            row.seq as i64,
+        ])?;
+    Ok(())
+}
+
+fn put_node(transaction: &Transaction<'_>, row: &NodeRow<'_>) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO node_state (execution_id, node_id, item, ordinal, status, attempt_count,
+                 progress, message, started_at, completed_at, duration_s, outputs, artifacts,
+                 quality, error_code, error_message, waiting_for, due_at, skip_reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                     ?18, ?19)
+             ON CONFLICT (execution_id, node_id, item) DO UPDATE SET
+                 ordinal = excluded.ordinal, status = excluded.status,
+                 attempt_count = excluded.attempt_count, progress = excluded.progress,
+                 message = excluded.message, started_at = excluded.started_at,
+                 completed_at = excluded.completed_at, duration_s = excluded.duration_s,
+                 outputs = excluded.outputs, artifacts = excluded.artifacts,
+                 quality = excluded.quality, error_code = excluded.error_code,
+                 error_message = excluded.error_message, waiting_for = excluded.waiting_for,
+                 due_at = excluded.due_at, skip_reason = excluded.skip_reason",
+        )?
+        .execute(params![
+            blob(&row.execution_id),
+            row.node_id,
+            row.item,
+            row.ordinal as i64,
+            row.status.as_str(),
+            row.attempt_count,
+            row.progress,
+            row.message.map(clean),
+            row.started_at,
+            row.completed_at,
+            row.duration_s,
+            json(row.outputs)?,
+            json(row.artifacts)?,
+            row.quality,
+            row.error_code.map(clean),
+            row.error_message.map(clean),
+            row.waiting_for.as_ref().map(as_word),
+            row.due_at,
+            row.skip_reason.as_ref().map(as_word),
+        ])?;
+    Ok(())
+}
+
+fn put_test_run(transaction: &Transaction<'_>, row: &TestRunRow<'_>) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO test_run (id, suite, status, passed, failed, skipped, started_at,
+                 completed_at, duration_s, error, started_by, seq)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (id) DO UPDATE SET
+                 status = excluded.status, passed = excluded.passed, failed = excluded.failed,
+                 skipped = excluded.skipped, completed_at = excluded.completed_at,
+                 duration_s = excluded.duration_s, error = excluded.error, seq = excluded.seq",
+        )?
+        .execute(params![
+            blob(&row.id),
+            clean(row.suite),
+            as_word(&row.status),
+            row.passed,
+            row.failed,
+            row.skipped,
+            row.started_at,
+            row.completed_at,
+            row.duration_s,
+            row.error.map(clean),
+            clean(row.started_by),
+            row.seq as i64,
+        ])?;
+    Ok(())
+}
+
+fn put_test_cases(transaction: &Transaction<'_>, rows: &[TestCaseRow<'_>]) -> Result<()> {
+    let mut newest =
+        transaction.prepare_cached("SELECT max(ordinal) FROM test_case WHERE test_run_id = ?1")?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO test_case (test_run_id, ordinal, name, status, duration_s, message)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let mut before: HashMap<&[u8], i64> = HashMap::new();
+    for row in rows {
+        let run = blob(&row.test_run_id);
+        if !before.contains_key(run) {
+            let count: Option<i64> = newest.query_row([run], |found| found.get(0))?;
+            before.insert(run, count.unwrap_or(0));
+        }
+        insert.execute(params![
+            run,
+            before[run] + row.ordinal as i64,
+            clean(row.name),
+            as_word(&row.status),
+            row.duration_s,
+            row.message.map(clean),
+        ])?;
+    }
+    Ok(())
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    let text = serde_json::to_string(value).map_err(StoreError::corrupt)?;
+    Ok(clean_json(text))
+}

@@ -1,0 +1,290 @@
+//! `cargo test`: the plain format of Rust's own test harness, one section for each test program.
+//!
+//! A section is `running N tests`, a line for each test, `failures:` with what each failed test
+//! printed, `failures:` with their names, and `test result: …`. A failed case is settled when its
+//! output is known.
+
+use limelight_protocol::testing::{CaseResult, CaseStatus};
+
+use super::{
+    LineParser, ansi,
+    case::{Message, case},
+};
+
+/// Reads `cargo test`.
+#[derive(Debug, Default)]
+pub(super) struct Libtest {
+    part: Part,
+    /// Failed cases whose output is still to come.
+    failed: Vec<CaseResult>,
+    /// With `--nocapture` a test's own output may come between its name and its outcome.
+    unfinished: Option<String>,
+    /// Index into `failed` of the case whose output is being read.
+    current: Option<usize>,
+    message: Message,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Cases,
+    /// With `--show-output`, what passed tests printed.
+    Successes,
+    /// What failed tests printed, then their names.
+    Failures,
+}
+
+impl LineParser for Libtest {
+    fn line(&mut self, line: &str) -> Vec<CaseResult> {
+        let line = &*ansi::strip(line);
+        if is_header(line) {
+            // The program before ended without a result: it crashed.
+            let crashed = self.finish();
+            self.part = Part::Cases;
+            return crashed;
+        }
+        if line.starts_with("test result: ") {
+            return self.end_program();
+        }
+        match self.part {
+            Part::Cases if line == "failures:" && self.unfinished.is_none() => {
+                self.part = Part::Failures;
+                Vec::new()
+            }
+            Part::Cases if line == "successes:" && self.unfinished.is_none() => {
+                self.part = Part::Successes;
+                Vec::new()
+            }
+            Part::Cases => self.case_line(line).into_iter().collect(),
+            Part::Successes => {
+                if line == "failures:" {
+                    self.part = Part::Failures;
+                }
+                Vec::new()
+            }
+            Part::Failures => {
+                self.failure_line(line);
+                Vec::new()
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Vec<CaseResult> {
+        let mut cases = self.end_program();
+        if let Some(name) = self.unfinished.take() {
+            let mut crashed = case(&name, CaseStatus::Failed);
+            crashed.message = Some("the test program ended during this test".to_owned());
+            cases.push(crashed);
+        }
+        cases
+    }
+}
+
+impl Libtest {
+    fn case_line(&mut self, line: &str) -> Option<CaseResult> {
+        if let Some(name) = &self.unfinished {
+            if let Some(case) = outcome(name, line) {
+                self.unfinished = None;
+                return self.settle(case);
+            }
+            return None;
+        }
+        let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
+        if let Some(case) = outcome(name, rest) {
+            return self.settle(case);
+        }
+        self.unfinished = Some(name.to_owned());
+        None
+    }
+
+    fn settle(&mut self, case: CaseResult) -> Option<CaseResult> {
+        if case.status == CaseStatus::Failed {
+            self.failed.push(case);
+            return None;
+        }
+        Some(case)
+    }
+
+    fn failure_line(&mut self, line: &str) {
+        // Only the name of a case that did fail begins its output: tests may print anything.
+        let heading = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" stdout ----"));
+        let failed =
+            heading.and_then(|name| self.failed.iter().position(|case| bare(&case.name) == name));
+        if failed.is_some() {
+            self.end_message();
+            self.current = failed;
+        } else if line == "failures:" && self.is_last() {
+            self.end_message();
+        } else if self.current.is_some() {
+            self.message.push(line);
+        }
+    }
+
+    /// Whether the output of every failed case has begun, so that `failures:` begins the names.
+    fn is_last(&self) -> bool {
+        let waiting = self
+            .failed
+            .iter()
+            .filter(|case| case.message.is_none())
+            .count();
+        waiting <= usize::from(self.current.is_some())
+    }
+
+    fn end_message(&mut self) {
+        let message = self.message.take();
+        if let Some(index) = self.current.take() {
+            self.failed[index].message = message;
+        }
+    }
+
+    fn end_program(&mut self) -> Vec<CaseResult> {
+        self.end_message();
+        self.part = Part::Cases;
+        std::mem::take(&mut self.failed)
+    }
+}
+
+/// `running 3 tests`.
+fn is_header(line: &str) -> bool {
+    let count = line.strip_prefix("running ").and_then(|rest| {
+        rest.strip_suffix(" tests")
+            .or_else(|| rest.strip_suffix(" test"))
+    });
+    count.is_some_and(|count| count.parse::<u32>().is_ok())
+}
+
+/// A name without what the harness adds to it.
+fn bare(name: &str) -> &str {
+    name.strip_suffix(" - should panic").unwrap_or(name)
+}
+
+/// Reads what follows a name: `ok`, `FAILED`, `ignored`, `ignored, reason`, `bench: …`; an unstable
+/// option adds ` <0.012s>`.
+fn outcome(name: &str, text: &str) -> Option<CaseResult> {
+    let (text, duration_s) = match text
+        .strip_suffix("s>")
+        .and_then(|rest| rest.rsplit_once(" <"))
+    {
+        Some((text, seconds)) => (text, Some(seconds.parse().ok()?)),
+        None => (text, None),
+    };
+    let (status, message) = match text {
+        "ok" => (CaseStatus::Passed, None),
+        "FAILED" => (CaseStatus::Failed, None),
+        "ignored" => (CaseStatus::Skipped, None),
+        _ if text.starts_with("bench: ") => (CaseStatus::Passed, None),
+        _ => (
+            CaseStatus::Skipped,
+            Some(text.strip_prefix("ignored, ")?.to_owned()),
+        ),
+    };
+    Some(CaseResult {
+        name: bare(name).to_owned(),
+        status,
+        duration_s,
+        message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::tests::{parse, summary};
+
+    #[test]
+    fn a_run_of_several_programs_is_read() {
+        let cases = parse(&mut Libtest::default(), include_str!("data/libtest.txt"));
+        assert_eq!(
+            summary(&cases),
+            [
+                "passed tests::doubles",
+                "passed tests::flaky",
+                "skipped tests::ignored",
+                "skipped tests::ignored_with_reason: needs a network",
+                "passed tests::panics",
+                "passed tests::prints",
+                "failed tests::fails_too: Error: \"an error\"",
+                "failed tests::fails_with_output: on stdout: failures:",
+                "passed aborts",
+                "passed works_from_outside",
+                "passed src/lib.rs - double (line 6) - compile",
+                "passed src/lib.rs - double (line 3)",
+                "passed src/lib.rs - double (line 9)",
+            ]
+        );
+        let message = cases[7].message.as_deref().unwrap();
+        assert!(
+            message.contains("test fake ... ok\non stderr\n"),
+            "{message}"
+        );
+        assert!(message.contains("left: 4\n right: 5"), "{message}");
+    }
+
+    #[test]
+    fn output_of_passed_tests_is_not_taken_for_cases() {
+        let cases = parse(
+            &mut Libtest::default(),
+            include_str!("data/libtest-show-output.txt"),
+        );
+        assert_eq!(cases.len(), 8);
+        let failed = cases
+            .iter()
+            .filter(|case| case.status == CaseStatus::Failed);
+        assert_eq!(failed.filter(|case| case.message.is_some()).count(), 2);
+    }
+
+    #[test]
+    fn output_between_a_name_and_its_outcome_is_passed_over() {
+        let cases = parse(
+            &mut Libtest::default(),
+            include_str!("data/libtest-nocapture.txt"),
+        );
+        assert_eq!(
+            summary(&cases),
+            [
+                "passed tests::doubles",
+                "passed tests::flaky",
+                "skipped tests::ignored",
+                "skipped tests::ignored_with_reason: needs a network",
+                "passed tests::panics",
+                "passed tests::prints",
+                "failed tests::fails_too",
+                "failed tests::fails_with_output",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_test_during_which_the_program_crashed_has_failed() {
+        let cases = parse(
+            &mut Libtest::default(),
+            include_str!("data/libtest-abort.txt"),
+        );
+        assert_eq!(
+            summary(&cases),
+            ["failed aborts: the test program ended during this test"]
+        );
+    }
+
+    #[test]
+    fn a_case_is_given_as_soon_as_its_line_ends() {
+        let mut parser = Libtest::default();
+        assert_eq!(parser.line("running 2 tests"), []);
+        assert_eq!(
+            summary(&parser.line("test a ... ok <0.012s>")),
+            ["passed a"]
+        );
+        assert_eq!(
+            parser.line("test b has been running for over 60 seconds"),
+            []
+        );
+        assert_eq!(parser.line("test b ... FAILED"), []);
+        assert_eq!(
+            summary(&parser.line("test result: FAILED. 1 passed; 1 failed")),
+            ["failed b"]
+        );
+        assert_eq!(parser.finish(), []);
+    }
+}

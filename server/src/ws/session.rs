@@ -1,0 +1,319 @@
+//! WebSocket session: one connection, many subscriptions.
+//!
+//! - Messages: frames of its client; what its subscriptions are told; [`GoAway`] when the server
+//!   stops.
+//! - When it fails: the client reconnects with its cursors and misses nothing.
+//! - Never: holds events back for its client. The connection polls this actor only while there is
+//!   room to write, so a client that does not read suspends its own session and nothing else.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorContext, Addr, AsyncContext, Handler, Message, SpawnHandle, StreamHandler,
+};
+use actix_http::ws::Item;
+use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
+use bytestring::ByteString;
+use futures_util::StreamExt;
+use limelight_protocol::{
+    Topic,
+    ws::{ClientFrame, HEARTBEAT_S, MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, ServerFrame},
+};
+use parking_lot::Mutex;
+
+use super::frame;
+use crate::{
+    actors::vitals::Entry,
+    auth::Caller,
+    bus::{self, Request, Told},
+    services::Services,
+    telemetry::{Metrics, events::SubscriberLagged},
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_S);
+/// Pings in a row without a word from the client before it is given up.
+const UNANSWERED_PINGS: u32 = 3;
+/// Name of the subscription that a path such as `/ws/workflow/{id}` opens by itself.
+const PATH_SUBSCRIPTION: &str = "path";
+
+type Ctx = WebsocketContext<Session>;
+
+/// The open sessions, to close them when the server stops.
+#[derive(Clone, Default)]
+pub struct Sessions(Arc<Mutex<Open>>);
+
+#[derive(Default)]
+struct Open {
+    opened: u64,
+    subscriptions: usize,
+    by_number: HashMap<u64, Option<Addr<Session>>>,
+}
+
+impl Sessions {
+    fn enter(&self) -> u64 {
+        let mut open = self.0.lock();
+        open.opened += 1;
+        let number = open.opened;
+        open.by_number.insert(number, None);
+        number
+    }
+
+    fn count_subscriptions(&self, more: isize, metrics: &Metrics) {
+        let mut open = self.0.lock();
+        open.subscriptions = open.subscriptions.saturating_add_signed(more);
+        metrics.set_subscribers(open.by_number.len(), open.subscriptions);
+    }
+
+    /// Closes every session with 1001; actix tells WebSocket actors nothing when it stops.
+    pub fn close_all(&self) {
+        for session in self.0.lock().by_number.values().flatten() {
+            session.do_send(GoAway);
+        }
+    }
+}
+
+/// The server stops.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct GoAway;
+
+/// A session.
+pub struct Session {
+    number: u64,
+    services: Arc<Services>,
+    sessions: Sessions,
+    vitals: Entry,
+    caller: Caller,
+    first_topic: Option<Topic>,
+    subscriptions: HashMap<String, SpawnHandle>,
+    unanswered_pings: u32,
+    fragments: Vec<u8>,
+}
+
+impl Session {
+    /// A session of `caller`, subscribed to `first_topic` from the start.
+    #[must_use]
+    pub fn new(
+        services: Arc<Services>,
+        sessions: Sessions,
+        caller: Caller,
+        first_topic: Option<Topic>,
+    ) -> Self {
+        let number = sessions.enter();
+        let vitals = services
+            .supervision
+            .registry
+            .enter_scoped(format!("sessions/{number}"), "session");
+        Self {
+            number,
+            services,
+            sessions,
+            vitals,
+            caller,
+            first_topic,
+            subscriptions: HashMap::new(),
+            unanswered_pings: 0,
+            fragments: Vec::new(),
+        }
+    }
+
+    fn count_subscriptions(&self, more: isize) {
+        self.sessions
+            .count_subscriptions(more, &self.services.metrics);
+    }
+
+    fn beat(&mut self, ctx: &mut Ctx) {
+        if self.unanswered_pings >= UNANSWERED_PINGS {
+            tracing::debug!(session = self.number, "the client went silent");
+            ctx.stop();
+            return;
+        }
+        self.unanswered_pings += 1;
+        ctx.ping(b"");
+    }
+
+    fn close(ctx: &mut Ctx, code: CloseCode, why: &str) {
+        ctx.close(Some(CloseReason {
+            code,
+            description: Some(why.to_owned()),
+        }));
+        ctx.stop();
+    }
+
+    fn refuse(ctx: &mut Ctx, id: Option<String>, code: &str, detail: &str) {
+        let (code, detail) = (code.to_owned(), detail.to_owned());
+        ctx.text(frame::control(&ServerFrame::Error { id, code, detail }));
+    }
+
+    fn read(&mut self, text: &[u8], ctx: &mut Ctx) {
+        match serde_json::from_slice(text) {
+            Ok(ClientFrame::Ping { nonce }) => {
+                ctx.text(frame::control(&ServerFrame::Pong { nonce }));
+            }
+            Ok(ClientFrame::Subscribe {
+                id,
+                topic,
+                after,
+                snapshot,
+            }) => match topic.parse() {
+                Ok(topic) => self.subscribe(
+                    id,
+                    Request {
+                        topic,
+                        after,
+                        snapshot,
+                    },
+                    ctx,
+                ),
+                Err(error) => {
+                    Self::refuse(ctx, Some(id), "unknown_topic", &format!("{error}"));
+                }
+            },
+            Ok(ClientFrame::Unsubscribe { id }) => match self.subscriptions.remove(&id) {
+                Some(subscription) => {
+                    ctx.cancel_future(subscription);
+                    self.count_subscriptions(-1);
+                }
+                None => {
+                    Self::refuse(
+                        ctx,
+                        Some(id),
+                        "unknown_subscription",
+                        "no such subscription",
+                    );
+                }
+            },
+            Err(error) => Self::refuse(ctx, None, "malformed_frame", &error.to_string()),
+        }
+    }
+
+    fn subscribe(&mut self, id: String, request: Request, ctx: &mut Ctx) {
+        if self.subscriptions.contains_key(&id) {
+            return Self::refuse(ctx, Some(id), "duplicate_subscription", "this id is in use");
+        }
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            let most = format!("a socket takes at most {MAX_SUBSCRIPTIONS} subscriptions");
+            return Self::refuse(ctx, Some(id), "too_many_subscriptions", &most);
+        }
+        self.count_subscriptions(1);
+        let metrics = self.services.metrics.clone();
+        let (name, topic) = (id.clone(), request.topic.clone());
+        let told = bus::follow(Arc::clone(&self.services), self.caller.clone(), request);
+        let frames = told.map(move |told| {
+            observe(&metrics, &topic, &told);
+            frame::told(&name, &topic, told)
+        });
+        self.subscriptions.insert(id, ctx.add_stream(frames));
+    }
+
+    /// Puts a fragmented message together, within the limit for a whole one.
+    fn fragment(&mut self, item: &Item, ctx: &mut Ctx) {
+        let (Item::FirstText(part)
+        | Item::FirstBinary(part)
+        | Item::Continue(part)
+        | Item::Last(part)) = item;
+        if self.fragments.len() + part.len() > MAX_MESSAGE_BYTES {
+            return Self::close(ctx, CloseCode::Size, "the message is too large");
+        }
+        self.fragments.extend_from_slice(part);
+        if matches!(item, Item::Last(_)) {
+            let whole = std::mem::take(&mut self.fragments);
+            self.read(&whole, ctx);
+        }
+    }
+}
+
+fn observe(metrics: &Metrics, topic: &Topic, told: &Told) {
+    match told {
+        Told::Events {
+            published: Some(published),
+            ..
+        } => {
+            metrics.observe_delivery(published.elapsed());
+        }
+        Told::Lagged { from, to } => {
+            let topic = &topic.to_string();
+            metrics.emit(SubscriberLagged {
+                topic,
+                from: from + 1,
+                to: *to,
+            });
+        }
+        _ => {}
+    }
+}
+
+impl Actor for Session {
+    type Context = Ctx;
+
+    fn started(&mut self, ctx: &mut Ctx) {
+        if let Some(addr) = self.sessions.0.lock().by_number.get_mut(&self.number) {
+            *addr = Some(ctx.address());
+        }
+        ctx.text(frame::control(&ServerFrame::Hello {
+            epoch: self.services.store.epoch().to_owned(),
+            server: concat!("limelight/", env!("CARGO_PKG_VERSION")).to_owned(),
+            heartbeat_s: HEARTBEAT_S,
+        }));
+        self.count_subscriptions(0);
+        ctx.run_interval(HEARTBEAT, Self::beat);
+        if let Some(topic) = self.first_topic.take() {
+            let request = Request {
+                topic,
+                after: None,
+                snapshot: false,
+            };
+            self.subscribe(PATH_SUBSCRIPTION.to_owned(), request, ctx);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.sessions.0.lock().by_number.remove(&self.number);
+        self.count_subscriptions(-self.subscriptions.len().cast_signed());
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
+    fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Ctx) {
+        self.vitals.sent();
+        self.vitals.handled();
+        self.unanswered_pings = 0;
+        match message {
+            Ok(ws::Message::Text(text)) => self.read(text.as_bytes(), ctx),
+            Ok(ws::Message::Binary(_)) => {
+                Self::close(ctx, CloseCode::Unsupported, "frames are JSON text");
+            }
+            Ok(ws::Message::Continuation(item)) => self.fragment(&item, ctx),
+            Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Err(ProtocolError::Overflow) => {
+                Self::close(ctx, CloseCode::Size, "the message is too large");
+            }
+            Err(error) => Self::close(ctx, CloseCode::Protocol, &error.to_string()),
+        }
+    }
+}
+
+/// Frames of the subscriptions, ready to send.
+impl StreamHandler<ByteString> for Session {
+    fn handle(&mut self, frame: ByteString, ctx: &mut Ctx) {
+        ctx.text(frame);
+    }
+
+    /// A subscription that ended has said why; the session goes on.
+    fn finished(&mut self, _: &mut Ctx) {}
+}
+
+impl Handler<GoAway> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: GoAway, ctx: &mut Ctx) {
+        Self::close(ctx, CloseCode::Away, "the server stops");
+    }
+}

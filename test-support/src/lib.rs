@@ -1,0 +1,8 @@
+//! Real parts for tests.
+//!
+//! A part that is missing fails the test that needs it and says what to install: a skipped test proves
+//! nothing.
+
+mod postgres;
+
+pub use postgres::Postgres;

