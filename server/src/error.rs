@@ -106,6 +106,16 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
+    /// 400 where the body is no JSON, 422 where it is JSON that is not called for.
+    #[must_use]
+    pub fn from_json(error: &serde_json::Error) -> Self {
+        if error.is_data() {
+            Self::invalid("invalid_body", error.to_string())
+        } else {
+            Self::bad_request("invalid_json", error.to_string())
+        }
+    }
+
     /// 422 with every fault of a workflow definition.
     #[must_use]
     pub fn invalid_workflow(faults: Vec<Fault>) -> Self {
@@ -252,12 +262,7 @@ fn json_error(error: &JsonPayloadError, limit: usize) -> ApiError {
         JsonPayloadError::ContentType => {
             ApiError::unsupported_media_type("this call takes application/json")
         }
-        JsonPayloadError::Deserialize(error) if error.is_data() => {
-            ApiError::invalid("invalid_body", error.to_string())
-        }
-        JsonPayloadError::Deserialize(error) => {
-            ApiError::bad_request("invalid_json", error.to_string())
-        }
+        JsonPayloadError::Deserialize(error) => ApiError::from_json(error),
         other => ApiError::bad_request("unreadable_body", other.to_string()),
     }
 }

@@ -50,6 +50,19 @@ impl Sse {
         })
     }
 
+    /// The next event of the topic, past what has a name of its own (`subscribed`, `lagged`, ...).
+    ///
+    /// # Errors
+    /// When the stream ends, or nothing comes.
+    pub async fn event(&mut self) -> Result<Message> {
+        loop {
+            let message = self.message().await?;
+            if message.event.is_empty() {
+                return Ok(message);
+            }
+        }
+    }
+
     /// The next message that has data.
     ///
     /// # Errors

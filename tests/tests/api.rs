@@ -447,7 +447,6 @@ async fn the_description_of_the_api_names_every_route_and_can_be_read_offline() 
         ("/health", "get"),
         ("/ready", "get"),
         ("/metrics", "get"),
-        ("/ws", "get"),
         ("/api/auth/login", "post"),
         ("/api/auth/logout", "post"),
         ("/api/auth/me", "get"),

@@ -220,7 +220,7 @@ async fn every_road_carries_the_same_events(database: Database) -> Result<()> {
     let mut by_sse: Vec<Event> = Vec::new();
     let mut last_id = String::new();
     for _ in 0..5 {
-        let message = sse.message().await?;
+        let message = sse.event().await?;
         last_id = message.id;
         by_sse.push(serde_json::from_str(&message.data)?);
     }
@@ -235,7 +235,7 @@ async fn every_road_carries_the_same_events(database: Database) -> Result<()> {
         .last()
         .is_some_and(|event| event.kind == EventType::WorkflowCompleted)
     {
-        by_sse.push(serde_json::from_str(&sse.message().await?.data)?);
+        by_sse.push(serde_json::from_str(&sse.event().await?.data)?);
     }
 
     let by_ws = [first_half, ws.until_end().await?].concat();
