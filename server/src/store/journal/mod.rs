@@ -214,6 +214,10 @@ impl JournalWriter {
                     alone.reverse();
                 }
                 Err(error) => {
+                    // Without a database those that were to follow alone fail as well.
+                    if matches!(error, StoreError::Lost(_)) {
+                        pending.append(&mut alone);
+                    }
                     for (index, _) in pending.drain(..) {
                         results[index] = Some(Err(AppendError::of_one(error.clone())));
                     }
