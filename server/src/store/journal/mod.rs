@@ -269,7 +269,7 @@ impl Prepared {
     }
 
     /// Whether this append makes the execution whose stream it begins.
-    const fn creates(&self) -> bool {
+    fn creates(&self) -> bool {
         matches!(self.append.read_model, ReadModel::NewExecution(_))
     }
 
