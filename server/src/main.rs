@@ -8,6 +8,7 @@ use std::{
 
 use clap::Parser;
 use limelight_server::{
+    auth,
     cli::{self, Cli, Command},
     config::Settings,
 };
@@ -24,6 +25,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(settings) => {
             let config = cli.global.load(*settings)?;
+            auth::secret::make_data_dir(&config.data_dir)?;
             actix_rt::System::new().block_on(cli::serve::serve(config))?;
             Ok(ExitCode::SUCCESS)
         }

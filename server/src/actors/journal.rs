@@ -223,3 +223,18 @@ pub async fn append(
         .map_err(|Unavailable| None)?;
     answered.await.map_err(|_| None)?.map_err(Some)
 }
+
+/// Makes the actor panic, for tests of what follows.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Crash;
+
+#[cfg(test)]
+impl Handler<Crash> for Journal {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, _: &mut Self::Context) {
+        panic!("as asked");
+    }
+}

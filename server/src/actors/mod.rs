@@ -12,4 +12,6 @@ pub mod journal;
 pub mod supervisor;
 pub mod test_runner;
 pub mod test_runs;
+#[cfg(test)]
+mod tests;
 pub mod vitals;

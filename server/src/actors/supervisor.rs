@@ -35,7 +35,8 @@ thread_local! {
 
 /// Logs every panic as one event and keeps its text for the supervisor. Call once, at start.
 pub fn install_panic_hook() {
-    std::panic::set_hook(Box::new(|info| {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
         let payload = info.payload();
         let text = payload
             .downcast_ref::<&str>()
@@ -45,6 +46,10 @@ pub fn install_panic_hook() {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(panic = %text, %place, "panicked");
         LAST_PANIC.set(Some(format!("panicked: {text}")));
+        // Tests show what the usual hook writes; the server's log has the event above.
+        if cfg!(test) {
+            usual(info);
+        }
     }));
 }
 

@@ -1,9 +1,9 @@
 //! The key that the server's own tokens are signed with.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -39,13 +39,24 @@ pub fn load(data_dir: &Path) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
+/// Makes the data folder where it is missing, for its owner only: it holds keys and logs.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))
+}
+
 /// Reads the data folder's key, and makes one (mode 0600) at the first start.
 ///
 /// # Errors
 /// When it cannot be read or written.
 pub fn load_or_create(data_dir: &Path) -> anyhow::Result<String> {
-    fs::create_dir_all(data_dir)
-        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+    make_data_dir(data_dir)?;
     let path = data_dir.join(FILE);
     let created = OpenOptions::new()
         .write(true)
@@ -77,11 +88,10 @@ mod tests {
         let data_dir = folder.path().join("data");
         assert!(load(&data_dir).is_err());
         let made = load_or_create(&data_dir).unwrap();
-        let mode = fs::metadata(data_dir.join(FILE))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
+        for (path, mode) in [(data_dir.clone(), 0o700), (data_dir.join(FILE), 0o600)] {
+            let found = fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode);
+        }
         assert_eq!(load_or_create(&data_dir).unwrap(), made);
         assert_eq!(load(&data_dir).unwrap(), made);
     }

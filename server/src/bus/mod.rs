@@ -9,6 +9,8 @@ mod feed;
 mod follow;
 mod snapshot;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use feed::{Feed, FeedItem};
 pub use follow::{Request, Told, follow};

@@ -120,6 +120,12 @@ impl Bus {
         topics.wake([topic]);
     }
 
+    /// How many topics have followers.
+    #[must_use]
+    pub fn followed_topics(&self) -> usize {
+        self.0.lock().by_topic.len()
+    }
+
     /// Tells the bus how far the journal is, in case a published batch got lost on its way.
     pub fn catch_up(&self, head: u64) {
         let mut topics = self.0.lock();

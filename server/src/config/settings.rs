@@ -28,7 +28,7 @@ pub struct Settings {
     // A flag of every command, so not among those of `serve`.
     #[arg(skip)]
     pub data_dir: Option<PathBuf>,
-    /// sqlite:PATH, sqlite::memory: or postgres://… [default: a file in the data folder; env: DATABASE_URL]
+    /// sqlite:PATH or postgres://… [default: a file in the data folder; env: DATABASE_URL]
     #[arg(long, value_name = "URL", value_parser = |url: &str| Ok::<_, String>(Secret::new(url)))]
     #[serde(deserialize_with = "secret_text")]
     pub database_url: Option<Secret>,

@@ -51,7 +51,8 @@ pub async fn run_command(
     mut stop: StopSignal,
 ) -> Result<Success, Failure> {
     let limits = job.limits;
-    let mut report_file = ReportFile::create(limits.max_outputs_bytes, limits.max_log_bytes)
+    let mark = &job.context.server_mark;
+    let mut report_file = ReportFile::create(mark, limits.max_outputs_bytes, limits.max_log_bytes)
         .map_err(|error| Failure::passing("spawn", format!("no report file: {error}")))?;
     let mut command = command(&job, &report_file)?;
     let mut leader =

@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }
 
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(read("::progress 50  half way "), halfway(Some("half way")));
         assert_eq!(
             read(r#"::output {"a": 1}"#),
-            Directive::Output(object(json!({"a": 1})))
+            Directive::Output(object(&json!({"a": 1})))
         );
         assert_eq!(read("::quality 0.93"), Directive::Quality(0.93));
         assert_eq!(
@@ -176,7 +176,7 @@ mod tests {
         let line = r#"{"progress": 50, "message": "half", "output": {"a": 1}, "quality": 1, "artifact": "x"}"#;
         let told = [
             halfway(Some("half")),
-            Directive::Output(object(json!({"a": 1}))),
+            Directive::Output(object(&json!({"a": 1}))),
             Directive::Quality(1.0),
             Directive::Artifact("x".into()),
         ];

@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }
 
@@ -86,19 +86,19 @@ mod tests {
     fn a_later_output_replaces_an_earlier_one() {
         let mut gathered = Gathered::new(100);
         for n in 0..100 {
-            gathered.output(object(json!({"n": n, "fixed": true})));
+            gathered.output(object(&json!({"n": n, "fixed": true})));
             gathered.artifact("report.html".into());
         }
         let success = gathered.finish().unwrap();
-        assert_eq!(success.outputs, object(json!({"n": 99, "fixed": true})));
+        assert_eq!(success.outputs, object(&json!({"n": 99, "fixed": true})));
         assert_eq!(success.artifacts, ["report.html"]);
     }
 
     #[test]
     fn outputs_beyond_the_limit_fail_the_attempt() {
         let mut gathered = Gathered::new(10);
-        gathered.output(object(json!({"n": "0123456789"})));
-        gathered.output(object(json!({"m": 1})));
+        gathered.output(object(&json!({"n": "0123456789"})));
+        gathered.output(object(&json!({"m": 1})));
         let failure = gathered.finish().unwrap_err();
         assert_eq!(failure.error.code, "outputs_too_large");
         assert!(!failure.retryable);

@@ -3,36 +3,42 @@
 //! A server that is killed cannot end its programs: they live on, each leading its own process
 //! group. Were an attempt tried again beside its old self, both would do its work.
 
-use std::{collections::HashSet, fs};
+use std::{collections::HashSet, fs, thread, time::Duration};
 
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, getpgid, getpgrp},
 };
 
-use super::SERVER_MARK_VARIABLE;
+use super::{SERVER_MARK_VARIABLE, report_file::remove_leftovers};
 
-/// How often `/proc` is read anew, for processes that were born while it was read.
-const MOST_ROUNDS: usize = 10;
+/// How often `/proc` is read anew: for processes that were born while it was read, and until those
+/// that were killed are gone.
+const MOST_ROUNDS: usize = 100;
+
+/// How long the killed have between two readings.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Kills the process groups of all processes whose environment carries `server_mark`, except the
-/// caller's own group; says how many groups. Call it at start, before the first attempt begins:
-/// attempts of the running server carry the same mark.
+/// caller's own group, waits (a second at most) until they are gone, and says how many groups there
+/// were. Report files they had are removed. Call it at start, before the first attempt begins: attempts of the running server carry
+/// the same mark.
 pub fn kill_orphans(server_mark: &str) -> usize {
     let mark = format!("{SERVER_MARK_VARIABLE}={server_mark}");
     let mut killed = HashSet::new();
     for _ in 0..MOST_ROUNDS {
         let found = marked_groups(mark.as_bytes());
-        let before = killed.len();
+        if found.is_empty() {
+            break;
+        }
         for group in found {
             if killpg(group, Signal::SIGKILL).is_ok() {
                 killed.insert(group);
             }
         }
-        if killed.len() == before {
-            break;
-        }
+        thread::sleep(PAUSE);
     }
+    remove_leftovers(server_mark);
     killed.len()
 }
 

@@ -68,7 +68,7 @@ impl Output {
             }
             Err(fault) => {
                 self.complain(&format!("report file: {fault}"), line.cut)
-                    .await
+                    .await;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The file behind `$LIMELIGHT_REPORT`, read while it is written.
 
-use std::{io, os::unix::fs::FileExt as _, path::Path};
+use std::{fs, io, os::unix::fs::FileExt as _, path::Path};
 
 use tempfile::NamedTempFile;
 
@@ -18,13 +18,18 @@ pub(super) struct ReportFile {
 }
 
 impl ReportFile {
-    /// Reads lines of at most `max_line_bytes`, and at most `max_bytes` in all.
+    /// Reads lines of at most `max_line_bytes`, and at most `max_bytes` in all. `server_mark` tells
+    /// whose it is.
     ///
     /// # Errors
     /// When there is no room for it.
-    pub(super) fn create(max_line_bytes: usize, max_bytes: usize) -> io::Result<Self> {
+    pub(super) fn create(
+        server_mark: &str,
+        max_line_bytes: usize,
+        max_bytes: usize,
+    ) -> io::Result<Self> {
         let file = tempfile::Builder::new()
-            .prefix("limelight-report-")
+            .prefix(&prefix(server_mark))
             .tempfile()?;
         let lines = LineSplitter::new(max_line_bytes);
         Ok(Self {
@@ -76,6 +81,25 @@ impl ReportFile {
     }
 }
 
+/// Removes the files that a killed server with this mark left.
+pub(super) fn remove_leftovers(server_mark: &str) {
+    let prefix = prefix(server_mark);
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            // What is another user's stays; it is not ours.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn prefix(server_mark: &str) -> String {
+    let mark = server_mark.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    format!("limelight-report-{mark}-")
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -88,12 +112,9 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_they_are_written_and_the_file_goes_in_the_end() {
-        let mut report = ReportFile::create(100, 1000).unwrap();
+        let mut report = ReportFile::create("a/mark", 100, 1000).unwrap();
         let path = report.path().to_owned();
-        let mut writer = std::fs::OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .unwrap();
+        let mut writer = fs::OpenOptions::new().append(true).open(&path).unwrap();
         assert_eq!(report.read(), []);
         writer.write_all(b"one\ntw").unwrap();
         assert_eq!(texts(report.read()), ["one"]);
@@ -102,9 +123,18 @@ mod tests {
         assert_eq!(texts(report.read()), ["two"]);
         assert!(!report.has_more());
         assert_eq!(texts(report.finish()), ["last"]);
-        std::fs::write(&path, "anew\n").unwrap();
+        fs::write(&path, "anew\n").unwrap();
         assert_eq!(texts(report.read()), ["anew"]);
         drop(report);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_server_left_is_removed() {
+        let mark = uuid::Uuid::now_v7().to_string();
+        let mine = ReportFile::create(&mark, 1, 1).unwrap();
+        let other = ReportFile::create(&format!("other-{mark}"), 1, 1).unwrap();
+        remove_leftovers(&mark);
+        assert!(!mine.path().exists() && other.path().exists());
     }
 }

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use super::{
-    Store,
+    Store, bigint,
     entity::node_log,
     error::{Result, StoreError},
     journal::{CommittedEvent, wire::Parts},
@@ -38,7 +38,7 @@ impl Store {
     ) -> Result<Vec<Arc<CommittedEvent>>> {
         let rows: Vec<node_log::Model> = lines
             .iter()
-            .zip(first_seq as i64..)
+            .zip(bigint(first_seq)..)
             .map(|((timestamp, line), seq)| node_log::Model {
                 execution_id: execution.0,
                 node_id: node.as_str().to_owned(),
@@ -91,7 +91,7 @@ impl Store {
         let rows = node_log::Entity::find()
             .filter(node_log::Column::ExecutionId.eq(execution.0))
             .filter(node_log::Column::NodeId.eq(node.as_str()))
-            .filter(node_log::Column::Seq.gt(after_seq as i64))
+            .filter(node_log::Column::Seq.gt(bigint(after_seq)))
             .order_by_asc(node_log::Column::Seq)
             .limit(limit)
             .all(self.read())

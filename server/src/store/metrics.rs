@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use super::{
-    Store,
+    Store, bigint,
     entity::{metric_rollup, metric_sample},
     error::{Result, StoreError},
     journal::{CommittedEvent, wire::Parts},
@@ -104,7 +104,7 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<Arc<CommittedEvent>>> {
         let rows = metric_sample::Entity::find()
-            .filter(metric_sample::Column::Seq.gt(after_seq as i64))
+            .filter(metric_sample::Column::Seq.gt(bigint(after_seq)))
             .order_by_asc(metric_sample::Column::Seq)
             .limit(limit)
             .all(self.read())

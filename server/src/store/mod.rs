@@ -145,3 +145,8 @@ impl std::fmt::Debug for Store {
 fn new_id() -> Uuid {
     Uuid::now_v7()
 }
+
+/// A number as the databases count. One beyond that, which only a client can bring, is the largest.
+fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

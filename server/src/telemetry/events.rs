@@ -102,10 +102,7 @@ impl TelemetryEvent for ActorRestarted<'_> {
             backoff_s,
         } = self;
         warn!(path, kind, panicked, error, backoff_s, "actor restarted");
-        metrics.actor_restarts.with_label_values(&[kind]).inc();
-        if panicked {
-            metrics.actor_panics.with_label_values(&[kind]).inc();
-        }
+        metrics.actors.restarted(kind, panicked);
     }
 }
 

@@ -6,7 +6,7 @@ use limelight_protocol::host::HostSample;
 use parking_lot::Mutex;
 use prometheus::{Gauge, GaugeVec, Registry};
 
-use super::metrics::{gauge, gauge_vec};
+use super::register::{gauge, gauge_vec};
 
 #[derive(Debug)]
 pub(super) struct HostMetrics {

@@ -1,20 +1,19 @@
 //! Every metric of the server, in one registry.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    ops::Deref,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use limelight_protocol::{actor::ActorSnapshot, host::HostSample, testing::CaseStatus};
-use parking_lot::Mutex;
 use prometheus::{
-    Counter, CounterVec, Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    Counter, CounterVec, Encoder as _, Gauge, Histogram, HistogramVec, Registry, TextEncoder,
 };
 
-use super::{TelemetryEvent, host::HostMetrics, process::ProcessMetrics};
+use super::{
+    TelemetryEvent,
+    actors::ActorMetrics,
+    host::HostMetrics,
+    process::ProcessMetrics,
+    register::{counter, counter_vec, gauge, gauge_vec, histogram, histogram_vec},
+};
 
 /// From a request to its answer, or from a commit to a socket: 100 us to 10 s.
 const LATENCY_BUCKETS: [f64; 16] = [
@@ -27,7 +26,7 @@ const WORK_BUCKETS: [f64; 16] = [
     21600.0,
 ];
 /// Batches and queues: 0 to 4,096.
-const COUNT_BUCKETS: [f64; 14] = [
+pub(super) const COUNT_BUCKETS: [f64; 14] = [
     0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0,
 ];
 
@@ -58,12 +57,7 @@ pub struct Inner {
     ws_connections: Gauge,
     ws_subscriptions: Gauge,
     pub(super) ws_lagged: Counter,
-    actors: GaugeVec,
-    mailbox_depth: GaugeVec,
-    mailbox_messages: HistogramVec,
-    actor_kinds: Mutex<HashSet<String>>,
-    pub(super) actor_restarts: CounterVec,
-    pub(super) actor_panics: CounterVec,
+    pub(super) actors: ActorMetrics,
     test_cases: CounterVec,
     store_up: Gauge,
     host: HostMetrics,
@@ -86,7 +80,6 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
-        let kind: &[&str] = &["kind"];
         let status: &[&str] = &["status"];
         let build = gauge_vec(
             r,
@@ -177,33 +170,7 @@ impl Metrics {
                 "limelight_ws_lagged_total",
                 "Times a subscriber had to catch up from the journal.",
             )?,
-            actors: gauge_vec(r, "limelight_actors", "Supervised actors.", kind)?,
-            mailbox_depth: gauge_vec(
-                r,
-                "limelight_actor_mailbox_depth",
-                "Messages in the fullest mailbox of a kind.",
-                kind,
-            )?,
-            mailbox_messages: histogram_vec(
-                r,
-                "limelight_actor_mailbox_messages",
-                "Messages waiting whenever a mailbox was looked at.",
-                kind,
-                &COUNT_BUCKETS,
-            )?,
-            actor_kinds: Mutex::default(),
-            actor_restarts: counter_vec(
-                r,
-                "limelight_actor_restarts_total",
-                "Fresh starts after a failure.",
-                kind,
-            )?,
-            actor_panics: counter_vec(
-                r,
-                "limelight_actor_panics_total",
-                "Failures that were panics.",
-                kind,
-            )?,
+            actors: ActorMetrics::new(r)?,
             test_cases: counter_vec(
                 r,
                 "limelight_test_cases_total",
@@ -215,6 +182,13 @@ impl Metrics {
             process: ProcessMetrics::new(r)?,
             registry,
         };
+        // A counter that appears only with its first increment hides that increment from rate().
+        for status in ["completed", "failed", "cancelled"] {
+            inner.executions.with_label_values(&[status]);
+        }
+        for status in ["passed", "failed", "skipped"] {
+            inner.test_cases.with_label_values(&[status]);
+        }
         Ok(Self(Arc::new(inner)))
     }
 
@@ -268,35 +242,7 @@ impl Metrics {
 
     /// What all actors say of themselves now.
     pub fn set_actors(&self, actors: &[ActorSnapshot]) {
-        let mut by_kind: BTreeMap<&str, (u32, u64)> = BTreeMap::new();
-        for actor in actors {
-            let (count, deepest) = by_kind.entry(&actor.kind).or_default();
-            *count += 1;
-            *deepest = actor.mailbox.max(*deepest);
-            self.mailbox_messages
-                .with_label_values(&[&actor.kind])
-                .observe(actor.mailbox as f64);
-        }
-        for (kind, (count, deepest)) in &by_kind {
-            self.actors
-                .with_label_values(&[kind])
-                .set(f64::from(*count));
-            self.mailbox_depth
-                .with_label_values(&[kind])
-                .set(*deepest as f64);
-            // A counter that appears only with its first increment hides that increment from rate().
-            self.actor_restarts.with_label_values(&[kind]);
-            self.actor_panics.with_label_values(&[kind]);
-        }
-        let mut known = self.actor_kinds.lock();
-        for gone in known
-            .iter()
-            .filter(|kind| !by_kind.contains_key(kind.as_str()))
-        {
-            self.actors.with_label_values(&[gone]).set(0.0);
-            self.mailbox_depth.with_label_values(&[gone]).set(0.0);
-        }
-        known.extend(by_kind.into_keys().map(str::to_owned));
+        self.actors.set(actors);
     }
 
     /// A test case ended.
@@ -329,62 +275,6 @@ impl Metrics {
         }
         String::from_utf8_lossy(&text).into_owned()
     }
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: prometheus::Result<C>,
-) -> prometheus::Result<C> {
-    let metric = metric?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Counter> {
-    register(registry, Counter::new(name, help))
-}
-
-fn counter_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<CounterVec> {
-    register(registry, CounterVec::new(Opts::new(name, help), labels))
-}
-
-pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
-    register(registry, Gauge::new(name, help))
-}
-
-pub(super) fn gauge_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<GaugeVec> {
-    register(registry, GaugeVec::new(Opts::new(name, help), labels))
-}
-
-fn histogram(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    buckets: &[f64],
-) -> prometheus::Result<Histogram> {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    register(registry, Histogram::with_opts(options))
-}
-
-fn histogram_vec(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> prometheus::Result<HistogramVec> {
-    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-    register(registry, HistogramVec::new(options, labels))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 use prometheus::{Counter, Gauge, Registry};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-use super::metrics::{counter, gauge};
+use super::register::{counter, gauge};
 
 /// Numbers of the server's own process, under the names every Prometheus client uses.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ pub(super) fn strip(line: &str) -> Cow<'_, str> {
             Some('[') => drop(rest.find(|c| ('@'..='~').contains(c))),
             // A title or a link, up to BEL or ESC \.
             Some(']') => {
-                if rest.find(|c| matches!(c, '\u{7}' | '\u{1b}')) == Some('\u{1b}') {
+                let end = rest.find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+                if end == Some('\u{1b}') {
                     rest.next();
                 }
             }

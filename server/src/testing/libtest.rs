@@ -18,7 +18,7 @@ pub(super) struct Libtest {
     /// Failed cases whose output is still to come.
     failed: Vec<CaseResult>,
     /// With `--nocapture` a test's own output may come between its name and its outcome.
-    unfinished: Option<String>,
+    unfinished: Option<Unfinished>,
     /// Index into `failed` of the case whose output is being read.
     current: Option<usize>,
     message: Message,
@@ -32,6 +32,14 @@ enum Part {
     Successes,
     /// What failed tests printed, then their names.
     Failures,
+}
+
+#[derive(Debug)]
+struct Unfinished {
+    name: String,
+    /// What the latest line that ends like an outcome says: output without a line end has the
+    /// outcome right behind it. Only the next case shows that it was no mere output.
+    likely: Option<CaseStatus>,
 }
 
 impl LineParser for Libtest {
@@ -55,7 +63,7 @@ impl LineParser for Libtest {
                 self.part = Part::Successes;
                 Vec::new()
             }
-            Part::Cases => self.case_line(line).into_iter().collect(),
+            Part::Cases => self.case_line(line),
             Part::Successes => {
                 if line == "failures:" {
                     self.part = Part::Failures;
@@ -70,31 +78,48 @@ impl LineParser for Libtest {
     }
 
     fn finish(&mut self) -> Vec<CaseResult> {
-        let mut cases = self.end_program();
-        if let Some(name) = self.unfinished.take() {
-            let mut crashed = case(&name, CaseStatus::Failed);
-            crashed.message = Some("the test program ended during this test".to_owned());
-            cases.push(crashed);
-        }
-        cases
+        self.end_program()
     }
 }
 
 impl Libtest {
-    fn case_line(&mut self, line: &str) -> Option<CaseResult> {
-        if let Some(name) = &self.unfinished {
+    fn case_line(&mut self, line: &str) -> Vec<CaseResult> {
+        let begun = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "));
+        let mut cases = Vec::new();
+        if let Some(Unfinished { name, likely }) = &mut self.unfinished {
             if let Some(case) = outcome(name, line) {
                 self.unfinished = None;
-                return self.settle(case);
+                return self.settle(case).into_iter().collect();
             }
-            return None;
+            if begun.is_none() || likely.is_none() {
+                *likely = ending(line).or(*likely);
+                return Vec::new();
+            }
+            cases.extend(self.end_unfinished());
         }
-        let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
-        if let Some(case) = outcome(name, rest) {
-            return self.settle(case);
+        let Some((name, rest)) = begun else {
+            return cases;
+        };
+        match outcome(name, rest) {
+            Some(case) => cases.extend(self.settle(case)),
+            None => {
+                let (name, likely) = (bare(name).to_owned(), ending(rest));
+                self.unfinished = Some(Unfinished { name, likely });
+            }
         }
-        self.unfinished = Some(name.to_owned());
-        None
+        cases
+    }
+
+    /// Settles the case whose outcome was not told on a line of its own.
+    fn end_unfinished(&mut self) -> Option<CaseResult> {
+        let Unfinished { name, likely } = self.unfinished.take()?;
+        let mut case = case(&name, likely.unwrap_or(CaseStatus::Failed));
+        if likely.is_none() {
+            case.message = Some("the test program ended during this test".to_owned());
+        }
+        self.settle(case)
     }
 
     fn settle(&mut self, case: CaseResult) -> Option<CaseResult> {
@@ -110,26 +135,13 @@ impl Libtest {
         let heading = line
             .strip_prefix("---- ")
             .and_then(|rest| rest.strip_suffix(" stdout ----"));
-        let failed =
-            heading.and_then(|name| self.failed.iter().position(|case| bare(&case.name) == name));
+        let failed = heading.and_then(|name| self.failed.iter().position(|case| case.name == name));
         if failed.is_some() {
             self.end_message();
             self.current = failed;
-        } else if line == "failures:" && self.is_last() {
-            self.end_message();
-        } else if self.current.is_some() {
+        } else {
             self.message.push(line);
         }
-    }
-
-    /// Whether the output of every failed case has begun, so that `failures:` begins the names.
-    fn is_last(&self) -> bool {
-        let waiting = self
-            .failed
-            .iter()
-            .filter(|case| case.message.is_none())
-            .count();
-        waiting <= usize::from(self.current.is_some())
     }
 
     fn end_message(&mut self) {
@@ -140,9 +152,21 @@ impl Libtest {
     }
 
     fn end_program(&mut self) -> Vec<CaseResult> {
+        // The list of names comes right behind the last output.
+        let last = self.current;
         self.end_message();
+        if let Some(message) = last.and_then(|index| self.failed[index].message.as_mut())
+            && let Some((output, names)) = message.rsplit_once("\nfailures:\n")
+            && names.lines().all(|name| name.starts_with("    "))
+        {
+            *message = output.trim_end().to_owned();
+        }
+        let unfinished = self.end_unfinished();
         self.part = Part::Cases;
         std::mem::take(&mut self.failed)
+            .into_iter()
+            .chain(unfinished)
+            .collect()
     }
 }
 
@@ -158,6 +182,15 @@ fn is_header(line: &str) -> bool {
 /// A name without what the harness adds to it.
 fn bare(name: &str) -> &str {
     name.strip_suffix(" - should panic").unwrap_or(name)
+}
+
+/// The outcome at the end of a line that begins with output.
+fn ending(text: &str) -> Option<CaseStatus> {
+    if text.ends_with("FAILED") {
+        Some(CaseStatus::Failed)
+    } else {
+        text.ends_with("ok").then_some(CaseStatus::Passed)
+    }
 }
 
 /// Reads what follows a name: `ok`, `FAILED`, `ignored`, `ignored, reason`, `bench: …`; an unstable
@@ -203,8 +236,8 @@ mod tests {
                 "passed tests::flaky",
                 "skipped tests::ignored",
                 "skipped tests::ignored_with_reason: needs a network",
-                "passed tests::panics",
                 "passed tests::prints",
+                "passed tests::panics",
                 "failed tests::fails_too: Error: \"an error\"",
                 "failed tests::fails_with_output: on stdout: failures:",
                 "passed aborts",
@@ -215,6 +248,7 @@ mod tests {
             ]
         );
         let message = cases[7].message.as_deref().unwrap();
+        assert!(!message.contains("tests::fails_too"), "{message}");
         assert!(
             message.contains("test fake ... ok\non stderr\n"),
             "{message}"
@@ -266,6 +300,25 @@ mod tests {
             summary(&cases),
             ["failed aborts: the test program ended during this test"]
         );
+    }
+
+    #[test]
+    fn output_without_a_line_end_does_not_swallow_the_cases_after_it() {
+        let text = "running 3 tests
+test a ... no line endok
+test b ... two
+linesFAILED
+test c ... ok
+
+failures:
+
+failures:
+    b
+
+test result: FAILED. 2 passed; 1 failed
+";
+        let cases = parse(&mut Libtest::default(), text);
+        assert_eq!(summary(&cases), ["passed a", "passed c", "failed b"]);
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl LineParser for Nextest {
             Status::Other => self.end_message(),
             Status::None => {
                 if self.current.is_some() && !is_rule(line) {
-                    self.message.push(line.strip_prefix("    ").unwrap_or(line));
+                    let indents = ["    ", "  "];
+                    let text = indents.iter().find_map(|indent| line.strip_prefix(indent));
+                    self.message.push(text.unwrap_or(line));
                 }
                 Vec::new()
             }
@@ -130,12 +132,13 @@ fn status_line(line: &str) -> Status {
         _ => (false, word),
     };
     let status = match word {
-        "PASS" | "LEAK" => CaseStatus::Passed,
+        "PASS" | "LEAK" | "TIMEOUT-PASS" | "TMPASS" => CaseStatus::Passed,
         "SKIP" => CaseStatus::Skipped,
-        "FAIL" | "LEAK-FAIL" | "FL+LK" | "TIMEOUT" | "TMT" | "ABORT" | "XFAIL" => {
+        "FAIL" | "LEAK-FAIL" | "FAIL + LEAK" | "FL+LK" | "TIMEOUT" | "TMT" | "XFAIL" => {
             CaseStatus::Failed
         }
-        _ if word.starts_with("SIG") => CaseStatus::Failed,
+        // Ended by a signal: `SIGSEGV`, `ABORT`, `ABORT SIG 11`.
+        _ if word.starts_with("SIG") || word.starts_with("ABORT") => CaseStatus::Failed,
         _ => return Status::Other,
     };
     if name.is_empty() {

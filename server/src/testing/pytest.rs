@@ -21,7 +21,7 @@ pub(super) struct Pytest {
     /// Cases whose line was seen, so that the summary does not count them again.
     seen: HashSet<String>,
     /// With `-s` a test's own output may come between its name and its outcome.
-    unfinished: Option<String>,
+    unfinished: Option<Unfinished>,
     current: Option<Current>,
     message: Message,
 }
@@ -37,6 +37,19 @@ enum Part {
 }
 
 #[derive(Debug)]
+struct Unfinished {
+    name: String,
+    /// Whether anything came behind the name. pytest-xdist announces tests by their bare names.
+    has_output: bool,
+    /// What the latest line that ends like an outcome says: output without a line end has the
+    /// outcome right behind it. Only the next case shows that it was no mere output.
+    likely: Option<Outcome>,
+}
+
+/// Status, message, and whether it is an error rather than a failure.
+type Outcome = (CaseStatus, Option<String>, bool);
+
+#[derive(Debug)]
 struct Failed {
     case: CaseResult,
     /// An error of set-up or tear-down rather than a failure of the test itself.
@@ -48,7 +61,18 @@ struct Failed {
 enum Current {
     Case(usize),
     /// `ERROR collecting test_broken.py`, and what failed without a line of its own.
-    Unknown(String),
+    Unknown(Failed),
+}
+
+impl Current {
+    fn unknown(title: &str, is_error: bool) -> Self {
+        let name = title.strip_prefix("ERROR collecting ").unwrap_or(title);
+        let is_error = is_error || name != title;
+        Self::Unknown(Failed {
+            case: case(name, CaseStatus::Failed),
+            is_error,
+        })
+    }
 }
 
 impl LineParser for Pytest {
@@ -58,7 +82,7 @@ impl LineParser for Pytest {
             return self.begin(title);
         }
         match self.part {
-            Part::Cases => return self.case_line(line).into_iter().collect(),
+            Part::Cases => return self.case_line(line),
             Part::Outputs => self.output_line(line),
             Part::Summary => return self.summary_line(line).into_iter().collect(),
         }
@@ -67,12 +91,8 @@ impl LineParser for Pytest {
 
     fn finish(&mut self) -> Vec<CaseResult> {
         self.end_message();
-        let mut cases: Vec<_> = self.failed.drain(..).map(|failed| failed.case).collect();
-        if let Some(name) = self.unfinished.take() {
-            let mut crashed = case(&name, CaseStatus::Failed);
-            crashed.message = Some("pytest ended during this test".to_owned());
-            cases.push(crashed);
-        }
+        let mut cases: Vec<_> = self.end_unfinished().into_iter().collect();
+        cases.extend(self.failed.drain(..).map(|failed| failed.case));
         cases
     }
 }
@@ -85,57 +105,78 @@ impl Pytest {
             "FAILURES" | "ERRORS" => self.part = Part::Outputs,
             "short test summary info" => self.part = Part::Summary,
             "test session starts" => {
+                let before = self.finish();
                 *self = Self::default();
+                return before;
             }
             // Warnings, durations, coverage.
             _ if self.part == Part::Outputs => self.part = Part::Summary,
-            _ => {}
+            _ => return Vec::new(),
         }
-        Vec::new()
+        self.end_unfinished().into_iter().collect()
     }
 
-    fn case_line(&mut self, line: &str) -> Option<CaseResult> {
-        let (name, found) = if let Some(name) = self.unfinished.take() {
-            match outcome(line) {
-                Some(found) => (name, found),
-                None => {
-                    self.unfinished = Some(name);
-                    return None;
-                }
+    fn case_line(&mut self, line: &str) -> Vec<CaseResult> {
+        let mut cases = Vec::new();
+        let begun = begun(line);
+        if let Some(Unfinished {
+            name,
+            has_output,
+            likely,
+        }) = &mut self.unfinished
+        {
+            if let Some(found) = outcome(line) {
+                let name = std::mem::take(name);
+                self.unfinished = None;
+                return self.settle(name, found).into_iter().collect();
             }
-        } else if let Some(rest) = line.strip_prefix("[gw") {
-            // [gw0] [ 18%] PASSED a.py::b
-            let (word, name) = rest.split_once("%] ")?.1.split_once(' ')?;
-            (name.trim_end().to_owned(), outcome(word)?)
-        } else {
-            let (name, rest) = split_node(line)?;
-            match outcome(rest) {
-                Some(found) => (name.to_owned(), found),
-                None => {
-                    // pytest-xdist announces a test by its bare name, which is not unfinished.
-                    if !rest.trim().is_empty() {
-                        self.unfinished = Some(name.to_owned());
-                    }
-                    return None;
-                }
+            if begun.is_none() || (*has_output && likely.is_none()) {
+                *likely = ending(line).or(likely.take());
+                *has_output = true;
+                return Vec::new();
             }
-        };
-        let (status, message, is_error) = found;
+            cases.extend(self.end_unfinished());
+        }
+        match begun {
+            Some((name, _, Some(found))) => cases.extend(self.settle(name.to_owned(), found)),
+            Some((name, rest, None)) => {
+                self.unfinished = Some(Unfinished {
+                    name: name.to_owned(),
+                    has_output: !rest.trim().is_empty(),
+                    likely: ending(rest),
+                });
+            }
+            None => {}
+        }
+        cases
+    }
+
+    /// Settles the case whose outcome was not told on a line of its own.
+    fn end_unfinished(&mut self) -> Option<CaseResult> {
+        let unfinished = self.unfinished.take()?;
+        match unfinished.likely {
+            Some(found) => self.settle(unfinished.name, found),
+            None if unfinished.has_output => {
+                let message = "pytest ended during this test".to_owned();
+                self.settle(unfinished.name, (CaseStatus::Failed, Some(message), false))
+            }
+            None => None,
+        }
+    }
+
+    fn settle(&mut self, name: String, (status, message, is_error): Outcome) -> Option<CaseResult> {
         self.seen.insert(name.clone());
-        let found = CaseResult {
+        let case = CaseResult {
             name,
             status,
             duration_s: None,
             message,
         };
         if status == CaseStatus::Failed {
-            self.failed.push(Failed {
-                case: found,
-                is_error,
-            });
+            self.failed.push(Failed { case, is_error });
             return None;
         }
-        Some(found)
+        Some(case)
     }
 
     fn output_line(&mut self, line: &str) {
@@ -164,8 +205,7 @@ impl Pytest {
             return;
         }
         self.end_message();
-        self.current =
-            Some(found.map_or_else(|| Current::Unknown(title.to_owned()), Current::Case));
+        self.current = Some(found.map_or_else(|| Current::unknown(title, is_error), Current::Case));
     }
 
     /// Whether every failed case that has a line has its output.
@@ -175,7 +215,7 @@ impl Pytest {
             .iter()
             .filter(|failed| failed.case.message.is_none())
             .count();
-        !self.failed.is_empty()
+        !self.seen.is_empty()
             && waiting <= usize::from(matches!(self.current, Some(Current::Case(_))))
     }
 
@@ -189,16 +229,18 @@ impl Pytest {
             "SKIPPED" | "XFAIL" => CaseStatus::Skipped,
             _ => return None,
         };
-        let known = self.failed.iter().position(|failed| {
-            failed.case.name == name
-                && status == CaseStatus::Failed
-                && failed.is_error == (word == "ERROR")
-        });
-        if let Some(index) = known {
+        let is_meant = |failed: &Failed| {
+            let found = &failed.case.name;
+            let is_named = found == name || is_titled(name, found);
+            status == CaseStatus::Failed && is_named && failed.is_error == (word == "ERROR")
+        };
+        if let Some(index) = self.failed.iter().position(is_meant) {
             let mut case = self.failed.remove(index).case;
+            name.clone_into(&mut case.name);
             case.message = case
                 .message
                 .or_else(|| (!message.is_empty()).then(|| message.to_owned()));
+            self.seen.insert(name.to_owned());
             return Some(case);
         }
         // `SKIPPED [1] a.py:12: reason` names a place, not a test.
@@ -215,14 +257,9 @@ impl Pytest {
         let message = self.message.take();
         match self.current.take() {
             Some(Current::Case(index)) => self.failed[index].case.message = message,
-            Some(Current::Unknown(title)) => {
-                let name = title.strip_prefix("ERROR collecting ").unwrap_or(&title);
-                let mut case = case(name, CaseStatus::Failed);
-                case.message = message;
-                self.failed.push(Failed {
-                    case,
-                    is_error: title != name,
-                });
+            Some(Current::Unknown(mut failed)) => {
+                failed.case.message = message;
+                self.failed.push(failed);
             }
             None => {}
         }
@@ -235,6 +272,35 @@ fn between(line: &str, filler: char) -> Option<&str> {
     let is_heading = line.starts_with(filler) && line.ends_with(filler);
     let title = title.strip_prefix(' ')?.strip_suffix(' ')?;
     (is_heading && !title.is_empty()).then_some(title)
+}
+
+/// A line that begins with a test, or with its worker: name, rest, outcome.
+fn begun(line: &str) -> Option<(&str, &str, Option<Outcome>)> {
+    if let Some(rest) = line.strip_prefix("[gw") {
+        // [gw0] [ 18%] PASSED a.py::b
+        let (word, name) = rest.split_once("%] ")?.1.split_once(' ')?;
+        return Some((name.trim_end(), "", Some(outcome(word)?)));
+    }
+    let (name, rest) = split_node(line)?;
+    Some((name, rest, outcome(rest)))
+}
+
+/// The outcome at the end of a line that begins with output.
+fn ending(text: &str) -> Option<Outcome> {
+    let words = ["PASSED", "XPASS", "SKIPPED", "XFAIL", "FAILED", "ERROR"];
+    let text = without_percent(text);
+    words
+        .into_iter()
+        .find(|word| text.ends_with(word))
+        .and_then(outcome)
+}
+
+/// The line without ` [ 50%]` at its end.
+fn without_percent(text: &str) -> &str {
+    match text.trim().rsplit_once('[') {
+        Some((rest, percent)) if percent.ends_with("%]") => rest.trim_end(),
+        _ => text.trim(),
+    }
 }
 
 /// Splits `a.py::b[with space] PASSED` after the test's name.
@@ -258,14 +324,9 @@ fn split_node(line: &str) -> Option<(&str, &str)> {
     Some((&line[..space], &line[space + 1..]))
 }
 
-/// Reads `PASSED`, `SKIPPED (reason)   [ 50%]`, ...: status, message, whether it is an error.
-fn outcome(text: &str) -> Option<(CaseStatus, Option<String>, bool)> {
-    let mut text = text.trim();
-    if let Some((rest, percent)) = text.rsplit_once('[')
-        && percent.ends_with("%]")
-    {
-        text = rest.trim_end();
-    }
+/// Reads `PASSED`, `SKIPPED (reason)   [ 50%]`, ...
+fn outcome(text: &str) -> Option<Outcome> {
+    let text = without_percent(text);
     let (word, reason) = text.split_once(' ').unwrap_or((text, ""));
     let reason = match reason.trim() {
         "" => None,

@@ -63,11 +63,7 @@ pub fn check_suites(suites: &[Suite]) -> Result<(), SuitesError> {
         if !names.insert(&suite.name) {
             fault("the name is taken by another suite");
         }
-        if suite
-            .command
-            .first()
-            .is_none_or(|program| program.is_empty())
-        {
+        if suite.command.first().is_none_or(String::is_empty) {
             fault("the command is empty");
         }
         if !(suite.timeout_s > 0.0 && suite.timeout_s <= MAX_TIMEOUT_S) {

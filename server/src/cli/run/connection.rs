@@ -75,12 +75,9 @@ pub(super) async fn follow(
             Err(why) => why,
         };
         if last_heard.elapsed() > GIVE_UP {
-            let id = follower.execution().id;
-            return Err(why.context(format!(
-                "lost the server; follow again with: limelight run {id} --follow"
-            )));
+            return Err(why.context("the server stays away"));
         }
-        view.note(&format!("connection lost ({why:#}), trying again"))?;
+        view.note(&format!("connection lost ({why}), trying again"))?;
         sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
         wait = (wait * 2).min(MAX_WAIT);
     }

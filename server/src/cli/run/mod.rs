@@ -15,6 +15,7 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context;
 use limelight_protocol::{Execution, ExecutionId, ExecutionStatus, workflow::Execute};
 
 use self::{client::Client, follower::Follower, target::Target, view::View};
@@ -74,11 +75,14 @@ async fn perform(global: &Global, args: RunArgs) -> anyhow::Result<u8> {
         }
     };
     let execution = client.execution(id).await?;
+    let again = again(id, global, &args);
     tokio::select! {
-        ended = follow(&client, execution, args.json) => ended.map(exit_code),
+        ended = follow(&client, execution, args.json) => ended
+            .map(exit_code)
+            .with_context(|| format!("cannot follow any more, try again with {again}")),
         interrupted = tokio::signal::ctrl_c() => {
             interrupted?;
-            say(&format!("the execution goes on; follow it again with: {}", again(id, &args)));
+            say(&format!("the execution goes on; follow it again with: {again}"));
             Ok(INTERRUPTED)
         }
     }
@@ -108,12 +112,32 @@ fn exit_code(status: ExecutionStatus) -> u8 {
     }
 }
 
-fn again(id: ExecutionId, args: &RunArgs) -> String {
-    let server = args
-        .server
-        .as_ref()
-        .map_or_else(String::new, |url| format!(" --server {url}"));
-    format!("limelight run {id} --follow{server}")
+/// The command that follows the execution from here.
+fn again(id: ExecutionId, global: &Global, args: &RunArgs) -> String {
+    let mut command = format!("limelight run {id}");
+    let options = [
+        ("--server", args.server.clone()),
+        (
+            "--config",
+            global
+                .config
+                .as_ref()
+                .map(|path| path.display().to_string()),
+        ),
+        (
+            "--data-dir",
+            global
+                .data_dir
+                .as_ref()
+                .map(|path| path.display().to_string()),
+        ),
+    ];
+    for (name, value) in options {
+        if let Some(value) = value {
+            command.push_str(&format!(" {name} {value}"));
+        }
+    }
+    command
 }
 
 #[cfg(test)]

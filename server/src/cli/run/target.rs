@@ -94,32 +94,4 @@ fn same_definition(left: &str, right: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identifier_a_file_and_a_name_are_told_apart() {
-        let id = "0199c0a0-0000-7000-8000-000000000001";
-        assert!(matches!(Target::read(id).unwrap(), Target::Execution(_)));
-        let named = Target::read("release").unwrap();
-        assert!(matches!(named, Target::Workflow(Workflow::Named(name)) if name == "release"));
-        assert!(Target::read("missing.yaml").is_err());
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("w.yaml");
-        std::fs::write(&path, "name: release\nnodes: {}\n").unwrap();
-        let file = Target::read(path.to_str().unwrap()).unwrap();
-        assert!(matches!(file, Target::Workflow(Workflow::File { name, .. }) if name == "release"));
-        std::fs::write(&path, "nodes: {}\n").unwrap();
-        assert!(Target::read(path.to_str().unwrap()).is_err());
-    }
-
-    #[test]
-    fn layout_and_comments_make_no_new_version() {
-        assert!(same_definition(
-            "name: a # x\nnodes: {b: {kind: noop}}",
-            r#"{"name":"a","nodes":{"b":{"kind":"noop"}}}"#
-        ));
-        assert!(!same_definition("name: a", "name: b"));
-        assert!(!same_definition("[", "{"));
-    }
-}
+mod tests;

@@ -245,6 +245,25 @@ async fn a_server_that_refuses_is_not_asked_again() {
     assert!(status.unwrap_err().to_string().contains("401"));
 }
 
+#[tokio::test]
+async fn a_server_with_tls_is_spoken_to_in_tls() {
+    use tokio::io::AsyncReadExt;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let screen = Screen::default();
+    let (client, mut follower) = (client(&url), Follower::new(execution()));
+    let mut view = Plain(&screen);
+    let first_byte = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap()
+    };
+    tokio::select! {
+        ended = connection::follow(&client, &mut follower, &mut view) => panic!("{ended:?}"),
+        // A TLS record of the handshake.
+        first = first_byte => assert_eq!(first, 22),
+    }
+}
+
 fn frame(value: &Value) -> ServerFrame {
     serde_json::from_str(&value.to_string()).unwrap()
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     auth::Caller,
     store::{
-        Store,
+        Store, bigint,
         entity::{event, journal_head},
         error::{Result, StoreError},
     },
@@ -92,7 +92,7 @@ impl Store {
         };
         let rows = event::Entity::find()
             .filter(of_stream(key))
-            .filter(event::Column::Seq.gt(after_seq as i64))
+            .filter(event::Column::Seq.gt(bigint(after_seq)))
             .order_by_asc(event::Column::Seq)
             .limit(limit)
             .all(self.read())
@@ -108,7 +108,7 @@ impl Store {
     ) -> Result<Vec<Arc<CommittedEvent>>> {
         let rows = event::Entity::find()
             .filter(which)
-            .filter(event::Column::Position.gt(position as i64))
+            .filter(event::Column::Position.gt(bigint(position)))
             .order_by_asc(event::Column::Position)
             .limit(limit)
             .all(self.read())
@@ -124,7 +124,7 @@ impl Store {
         if position == 0 {
             return Ok(0);
         }
-        let here = event::Entity::find_by_id(position as i64)
+        let here = event::Entity::find_by_id(bigint(position))
             .one(self.read())
             .await?;
         if let Some(row) = here.filter(|row| (row.stream_kind, row.stream_id) == (key.kind, key.id))
@@ -135,7 +135,7 @@ impl Store {
         while low < high {
             let middle = high - (high - low) / 2;
             match self.position_of(key, middle).await? {
-                Some(found) if found > position as i64 => high = middle - 1,
+                Some(found) if found > bigint(position) => high = middle - 1,
                 _ => low = middle,
             }
         }
@@ -166,9 +166,10 @@ impl Store {
     }
 }
 
-/// Written out rather than bound: an index on a part of the table is used only for a known value.
+/// Written out, as the index on a part of the table is; the plus sign rules the index on streams out,
+/// from which SQLite would have to sort.
 fn of_kind(kind: i16) -> SimpleExpr {
-    Expr::cust(format!("stream_kind = {kind}"))
+    Expr::cust(format!("+stream_kind = {kind}"))
 }
 
 fn of_stream(StreamKey { kind, id }: StreamKey) -> Condition {

@@ -232,7 +232,7 @@ pub async fn every_topic_is_read_from_any_position(database: Database) {
             Topic::Tests => event.execution_id.is_none(),
             stream => Topic::from(event.stream.clone()) == *stream,
         };
-        for after in 0..=all.len() as u64 + 2 {
+        for after in (0..=all.len() as u64 + 2).chain([u64::MAX]) {
             let read = store
                 .read_topic(&Caller::system(), &topic, after, 5)
                 .await

@@ -96,6 +96,8 @@ fn without_verbosity_the_failures_are_known() {
     );
     assert_eq!(failed(&cases), NOT_PASSED);
     assert_eq!(cases.len(), 5);
+    assert!(message(&cases, NOT_PASSED[2]).contains("E       ValueError: FAILED in a class"));
+    assert!(message(&cases, NOT_PASSED[4]).contains("E       RuntimeError: teardown"));
 }
 
 #[test]
@@ -129,6 +131,36 @@ fn a_name_may_hold_spaces_and_brackets() {
         ("a.py::b[[1] FAILED] PASSED [100%]", "a.py::b[[1] FAILED]"),
         ("a/b.py::C::d SKIPPED (not [yet] (done))", "a/b.py::C::d"),
     ] {
-        assert_eq!(Pytest::default().case_line(line).unwrap().name, name);
+        assert_eq!(Pytest::default().case_line(line)[0].name, name);
     }
+}
+
+#[test]
+fn output_without_a_line_end_does_not_swallow_the_cases_after_it() {
+    let text = "a.py::a no line endPASSED
+a.py::b 
+two
+linesFAILED
+a.py::c PASSED
+a.py::d lastPASSED
+
+=== FAILURES ===
+___ b ___
+why
+=== 1 failed, 3 passed ===";
+    let cases = parse(&mut Pytest::default(), text);
+    let expected = [
+        "passed a.py::a",
+        "passed a.py::c",
+        "passed a.py::d",
+        "failed a.py::b: why",
+    ];
+    assert_eq!(summary(&cases), expected);
+}
+
+#[test]
+fn sessions_may_follow_each_other() {
+    let session = "=== test session starts ===\na.py::a FAILED\n";
+    let cases = parse(&mut Pytest::default(), &session.repeat(2));
+    assert_eq!(failed(&cases), ["a.py::a", "a.py::a"]);
 }
