@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use limelight_tests::{Prometheus, Server, WsClient, server::repository};
+use limelight_tests::{Prometheus, Server, WsClient, eventually, server::repository};
 use serde_json::Value;
 
 /// Names of the form `limelight_…` or `process_…` in a text.
@@ -69,6 +69,13 @@ async fn busy_server() -> Result<Server> {
         ws.until_end().await?;
     }
     api.get("/api/nothing").await?;
+    // What is read once a second is there from the first second on.
+    eventually("the first readings", || async {
+        let text = api.get("/metrics").await?.body;
+        let read = ["limelight_actor_mailbox_depth{", "limelight_host_memory_total_bytes "];
+        Ok(read.iter().all(|sample| text.contains(sample)).then_some(()))
+    })
+    .await?;
     Ok(server)
 }
 

@@ -101,7 +101,7 @@ async fn ten_kills_at_random_moments_lose_nothing_and_double_nothing(
     for kill in 1..=10 {
         let mut ws = follower.resume(&server).await?;
         // A moment that is counted in events, and then some time within whatever goes on.
-        for _ in 0..random.random_range(0..12) {
+        for _ in 0..random.random_range(0..25) {
             if follower.has(EventType::NodeWaiting, "ask") {
                 break;
             }
