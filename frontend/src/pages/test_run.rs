@@ -77,7 +77,7 @@ pub fn TestRunPage(props: &TestRunPageProps) -> Html {
             <header class="page-head">
                 <div class="title-line">
                     <h1>{ title }</h1>
-                    { for status.map(|status| status_mark(status, Some("test-run-status"))) }
+                    { status.map(|status| status_mark(status, Some("test-run-status"))).unwrap_or_default() }
                 </div>
                 if status == Some(TestRunStatus::Running) { <Cancel {id} ondone={run.reload.clone()} /> }
             </header>

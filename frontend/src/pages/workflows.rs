@@ -177,7 +177,7 @@ fn row(workflow: &Workflow, onrun: Option<&OnRun>) -> Html {
             <td class="right num wide-only">{ workflow.node_count }</td>
             <td>{ last }</td>
             <td class="right num wide-only"><Ago at={workflow.updated_at} /></td>
-            <td class="right">{ for run }</td>
+            <td class="right">{ run.unwrap_or_default() }</td>
         </tr>
     }
 }
