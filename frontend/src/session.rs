@@ -53,7 +53,7 @@ pub fn SessionProvider(props: &ProviderProps) -> Html {
                 match api::me().await {
                     Ok(me) => setter.set(Standing::SignedIn(Rc::new(me))),
                     Err(failure) if failure.status() == Some(401) => {
-                        setter.set(Standing::SignedOut)
+                        setter.set(Standing::SignedOut);
                     }
                     Err(failure) => setter.set(Standing::Failed(failure)),
                 }
