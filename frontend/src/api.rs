@@ -293,6 +293,12 @@ pub async fn events(id: ExecutionId, after: u64, limit: u64) -> Answer<EventPage
     .await
 }
 
+/// Lines of a node's output after `after`.
+pub async fn log(id: ExecutionId, node: &NodeId, after: u64, limit: u64) -> Answer<EventPage> {
+    let path = log_path(id, node);
+    get(&format!("{path}?after={after}&limit={limit}")).await
+}
+
 /// Where a node's whole log is.
 pub fn log_path(id: ExecutionId, node: &NodeId) -> String {
     format!("/api/executions/{id}/logs/{node}")

@@ -1,7 +1,9 @@
 //! Wires everything: opens the store, starts the actors, recovers, and serves.
 
 use std::{
+    fs::File,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -202,6 +204,7 @@ pub struct Server {
     app: Data<App>,
     http: actix_web::dev::Server,
     shutdown: Duration,
+    _lock: File,
 }
 
 /// Starts the server.
@@ -214,6 +217,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    let lock = lock(&config.data_dir)?;
     let app = Data::new(App::open(&config).await?);
     let store = app.services.store.clone();
     let auth = Data::new(Auth::open(&config, Arc::new(store.clone())).await?);
@@ -237,7 +241,18 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
         app,
         http,
         shutdown,
+        _lock: lock,
     })
+}
+
+/// Keeps a second server off the data folder, until the returned file is closed.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.try_lock().with_context(|| {
+        format!("the data folder {} is in use by another server", data_dir.display())
+    })?;
+    Ok(file)
 }
 
 fn serve_on(

@@ -14,10 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Starts the server, waits until its own standard input ends, which it does when the test process is
+/// Makes the cluster, starts the server, waits until its own standard input ends, which it does when the test process is
 /// gone, however that came about; then stops the server and clears up.
 const GUARD: &str = r#"
 trap '' INT TERM HUP
+"$1/initdb" -D "$2/data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
+    >"$2/log" 2>&1 </dev/null || exit 1
 "$1/postgres" -D "$2/data" -k "$2" -p "$3" \
     -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=32MB \
     -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
@@ -91,12 +93,6 @@ impl Postgres {
             .keep();
         let account = Account::find()?;
         account.own(&folder)?;
-        let mut initdb = account.command(&bin.join("initdb"));
-        initdb
-            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8"])
-            .args(["--locale=C", "--no-sync", "-D"])
-            .arg(folder.join("data"));
-        run(&mut initdb).inspect_err(|_| drop(fs::remove_dir_all(&folder)))?;
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .map_err(fail)?
@@ -114,7 +110,8 @@ impl Postgres {
             .spawn()
             .map_err(fail)?;
         let lifeline = guard.stdin.take().ok_or("the guard has no input")?;
-        wait_until_ready(bin, port, &folder, &mut guard)?;
+        wait_until_ready(bin, port, &folder, &mut guard)
+            .inspect_err(|_| drop(fs::remove_dir_all(&folder)))?;
         Ok(Self {
             bin: bin.to_owned(),
             port,

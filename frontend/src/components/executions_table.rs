@@ -33,17 +33,16 @@ pub fn ExecutionsTable(props: &ExecutionsTableProps) -> Html {
         }
     });
     html! {
-        <div class="table-scroll" tabindex="0" role="region" aria-label={props.caption.clone()}>
+        <div class="table-scroll" tabindex="0" role="group" aria-label={props.caption.clone()}>
             <table>
                 <caption class="visually-hidden">{ &props.caption }</caption>
                 <thead>
                     <tr>
                         <th scope="col">{ "Status" }</th>
-                        <th scope="col">{ "Execution" }</th>
+                        <th scope="col" class="main">{ "Execution" }</th>
                         <th scope="col" class="wide-only">{ "Nodes" }</th>
                         <th scope="col" class="right">{ "Duration" }</th>
                         <th scope="col" class="right">{ "Started" }</th>
-                        <th scope="col" class="wide-only">{ "By" }</th>
                     </tr>
                 </thead>
                 <tbody>{ for rows }</tbody>
@@ -91,7 +90,6 @@ fn ExecutionRow(props: &RowProps) -> Html {
             </td>
             <td class="right num"><Elapsed since={execution.started_at} duration_s={execution.duration_s} running={going_on} /></td>
             <td class="right num"><Ago at={execution.started_at} /></td>
-            <td class="wide-only">{ &execution.started_by }</td>
         </tr>
     }
 }

@@ -14,7 +14,7 @@ fn pretty(object: &Map<String, Value>) -> Option<String> {
 pub fn json_object(object: &Map<String, Value>, label: &'static str) -> Html {
     match pretty(object) {
         Some(text) => {
-            html! { <pre class="json" tabindex="0" role="region" aria-label={label}>{ text }</pre> }
+            html! { <pre class="json" tabindex="0" role="group" aria-label={label}>{ text }</pre> }
         }
         None => html! { <span class="muted">{ "–" }</span> },
     }

@@ -6,7 +6,8 @@ use limelight_protocol::{
     WorkflowId,
     workflow::{Execute, ParamSpec, ParamType, WorkflowDetail},
 };
-use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement};
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement};
 use yew::prelude::*;
 use yew_router::prelude::*;
 
@@ -61,6 +62,11 @@ fn RunForm(props: &RunFormProps) -> Html {
     let name = use_state(String::new);
     let faults = use_state_eq(BTreeMap::<String, String>::new);
     let action = use_action();
+    let form = use_node_ref();
+    use_effect_with((), {
+        let form = form.clone();
+        move |()| focus_first_field(&form)
+    });
 
     let onsubmit = {
         let (texts, name, faults, action) =
@@ -112,7 +118,7 @@ fn RunForm(props: &RunFormProps) -> Html {
         })
     };
     html! {
-        <form class="form" {onsubmit}>
+        <form ref={form} class="form" {onsubmit}>
             if specs.is_empty() { <p class="muted">{ "It takes no parameters." }</p> }
             { for fields }
             <label class="field">
@@ -124,6 +130,22 @@ fn RunForm(props: &RunFormProps) -> Html {
                 <button type="submit" class="primary" id="run-start" data-testid="run-start" disabled={action.busy()}>{ icon(Icon::Play) }{ "Start" }</button>
             </div>
         </form>
+    }
+}
+
+/// The dialog opens before its fields are there, so the focus is moved to them when they are.
+fn focus_first_field(form: &NodeRef) {
+    let first = form
+        .cast::<Element>()
+        .and_then(|form| {
+            form.query_selector("input, select, textarea")
+                .ok()
+                .flatten()
+        })
+        .and_then(|field| field.dyn_into::<HtmlElement>().ok());
+    if let Some(first) = first {
+        // Focus can be refused by the browser; nothing depends on it.
+        let _ = first.focus();
     }
 }
 

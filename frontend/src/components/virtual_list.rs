@@ -132,7 +132,7 @@ pub fn VirtualList(props: &VirtualListProps) -> Html {
     });
     let top = top_of(rows.start, props.row_height, props.tall);
     html! {
-        <div ref={scroller} class={classes!("virtual", props.class.clone())} tabindex="0" role="region" aria-label={props.label.clone()}>
+        <div ref={scroller} class={classes!("virtual", props.class.clone())} tabindex="0" role="group" aria-label={props.label.clone()}>
             <div class="virtual-whole" style={format!("height:{whole}px")}>
                 <div class="virtual-rows" style={format!("transform:translateY({top}px)")}>
                     { for rows.map(|row| props.row.emit(row)) }

@@ -48,7 +48,35 @@ pub struct Bounds {
     pub max_y: f64,
 }
 
+impl Layout {
+    /// The same with the ranks from top to bottom.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        let turn = |(x, y): (f64, f64)| (y, x);
+        let turned = |points: Vec<(f64, f64)>| points.into_iter().map(turn).collect();
+        Self {
+            positions: turned(self.positions),
+            bends: self.bends.into_iter().map(turned).collect(),
+            ranks: self.ranks,
+            bounds: Bounds {
+                min_x: self.bounds.min_y,
+                min_y: self.bounds.min_x,
+                max_x: self.bounds.max_y,
+                max_y: self.bounds.max_x,
+            },
+        }
+    }
+}
+
 impl Bounds {
+    /// Covers nothing; any point widens it to itself.
+    pub const NOTHING: Self = Self {
+        min_x: f64::MAX,
+        min_y: f64::MAX,
+        max_x: f64::MIN,
+        max_y: f64::MIN,
+    };
+
     /// Extent from left to right.
     pub fn width(&self) -> f64 {
         self.max_x - self.min_x
@@ -171,18 +199,14 @@ pub fn layered(nodes: usize, edges: &[(usize, usize)], spacing: Spacing) -> Layo
 }
 
 fn bounds(positions: &[(f64, f64)], spacing: Spacing) -> Bounds {
-    let empty = Bounds {
-        min_x: f64::MAX,
-        min_y: f64::MAX,
-        max_x: f64::MIN,
-        max_y: f64::MIN,
-    };
-    positions.iter().fold(empty, |bounds, &(x, y)| Bounds {
-        min_x: bounds.min_x.min(x - spacing.length / 2.0),
-        min_y: bounds.min_y.min(y - spacing.breadth / 2.0),
-        max_x: bounds.max_x.max(x + spacing.length / 2.0),
-        max_y: bounds.max_y.max(y + spacing.breadth / 2.0),
-    })
+    positions
+        .iter()
+        .fold(Bounds::NOTHING, |bounds, &(x, y)| Bounds {
+            min_x: bounds.min_x.min(x - spacing.length / 2.0),
+            min_y: bounds.min_y.min(y - spacing.breadth / 2.0),
+            max_x: bounds.max_x.max(x + spacing.length / 2.0),
+            max_y: bounds.max_y.max(y + spacing.breadth / 2.0),
+        })
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ pub fn ActorsPage() -> Html {
 fn table(rows: &[&Row]) -> Html {
     html! {
         <>
-            <div class="table-scroll" tabindex="0" role="region" aria-label="Actors">
+            <div class="table-scroll" tabindex="0" role="group" aria-label="Actors">
                 <table class="dense">
                     <caption class="visually-hidden">{ "Actors" }</caption>
                     <thead>
@@ -138,8 +138,8 @@ fn actor_row(row: &Row) -> Html {
         .filter(|_| actor.state != ActorState::Running || actor.restarts > 0);
     html! {
         <tr key={actor.path.clone()} data-testid="actor-row" data-path={actor.path.clone()} data-state={crate::state::actors::state_text(actor.state)}>
-            <td>
-                <span class="tree-name" style={format!("padding-left:{}px", row.depth * 18)} title={actor.path.clone()}>{ &row.name }</span>
+            <td class="tree" style={format!("padding-left:{}px", 14 + row.depth * 20)}>
+                <span title={actor.path.clone()}>{ &row.name }</span>
                 <span class="sub">{ &actor.kind }if let Some(error) = error { { " · " }<span class="fault">{ error }</span> }</span>
             </td>
             <td>{ status_mark(actor.state, None) }</td>

@@ -147,7 +147,7 @@ fn Case(props: &CaseProps) -> Html {
     html! {
         <li data-testid="case-row" data-status={crate::components::status::Look::from(case.status).text} data-name={case.name.clone()}>
             if let Some(message) = &case.message {
-                <details><summary>{ line }</summary><pre class="source" tabindex="0" role="region" aria-label="Message">{ message }</pre></details>
+                <details><summary>{ line }</summary><pre class="source" tabindex="0" role="group" aria-label="Message">{ message }</pre></details>
             } else {
                 <div class="case-line">{ line }</div>
             }

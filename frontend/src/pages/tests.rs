@@ -69,7 +69,7 @@ fn suite_list(page: &Page<Suite>) -> Html {
         return html! {
             <Empty title="No suite is configured.">
                 <p class="muted">{ "Add one to " }<code>{ "limelight.toml" }</code>{ " and start the server again:" }</p>
-                <pre class="source" tabindex="0" role="region" aria-label="Example of a suite">{ EXAMPLE }</pre>
+                <pre class="source" tabindex="0" role="group" aria-label="Example of a suite">{ EXAMPLE }</pre>
             </Empty>
         };
     }
@@ -134,7 +134,7 @@ fn run_list(page: &Page<TestRun>, cursors: &UseStateHandle<Vec<String>>) -> Html
         .collect();
     html! {
         <>
-            <div class="table-scroll" tabindex="0" role="region" aria-label="Test runs">
+            <div class="table-scroll" tabindex="0" role="group" aria-label="Test runs">
                 <table>
                     <caption class="visually-hidden">{ "Test runs" }</caption>
                     <thead>

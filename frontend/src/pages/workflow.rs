@@ -109,7 +109,7 @@ pub fn WorkflowPage(props: &WorkflowPageProps) -> Html {
                     <Executions {id} />
                     <Panel title="Source" id="source" at={detail.at}>
                         { view_remote(&detail, &detail.reload, |detail| html! {
-                            <pre class="source" tabindex="0" role="region" aria-label="Source">{ &detail.source }</pre>
+                            <pre class="source" tabindex="0" role="group" aria-label="Source">{ &detail.source }</pre>
                         }) }
                     </Panel>
                 </div>

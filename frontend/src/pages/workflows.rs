@@ -122,7 +122,7 @@ fn list(
         .collect();
     html! {
         <>
-            <div class="table-scroll" tabindex="0" role="region" aria-label="Workflows">
+            <div class="table-scroll" tabindex="0" role="group" aria-label="Workflows">
                 <table>
                     <caption class="visually-hidden">{ "Workflows" }</caption>
                     <thead>

@@ -29,7 +29,7 @@ use crate::{
     store::{StoreError, StoredVersion},
 };
 
-/// How long a command waits for a coordinator that is being restarted.
+/// How long a caller waits while a coordinator or the journal is being restarted.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 /// Parsed definitions kept for further starts.
@@ -155,7 +155,7 @@ impl Coordinators {
             .send(begin)
             .await
             .map_err(|_| ControlError::Unavailable)?;
-        Ok(answered.await.map_err(|_| ControlError::Unavailable)??)
+        Ok(in_time(answered).await?)
     }
 
     /// Gives a command to an execution, and the execution as it stands once that is committed.
@@ -178,10 +178,11 @@ impl Coordinators {
                 })
                 .await
                 .is_ok()
-                && let Ok(result) = answered.await
-                && !matches!(result, Err(ControlError::Unavailable))
             {
-                return result;
+                let result = in_time(answered).await;
+                if !matches!(result, Err(ControlError::Unavailable)) {
+                    return result;
+                }
             }
             if tokio::time::Instant::now() >= patience {
                 return Err(ControlError::Unavailable);
@@ -246,6 +247,16 @@ impl Coordinators {
     fn arbiter(&self) -> ArbiterHandle {
         let next = self.next_arbiter.fetch_add(1, Relaxed);
         self.arbiters[next % self.arbiters.len()].handle()
+    }
+}
+
+/// Waits for an answer, but no longer than a caller would.
+async fn in_time(
+    answered: oneshot::Receiver<Result<Execution, ControlError>>,
+) -> Result<Execution, ControlError> {
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) | Err(_) => Err(ControlError::Unavailable),
     }
 }
 

@@ -21,10 +21,10 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::{
     hub::{Hub, Publish},
-    supervisor::{Handle, Lease, Supervised, Unavailable},
+    supervisor::{Handle, Lease, Supervised},
 };
 use crate::{
-    store::{Append, AppendError, CommittedEvent, JournalWriter},
+    store::{Append, AppendError, CommittedEvent, JournalWriter, StoreError},
     telemetry::{Metrics, events::CommitFailed},
 };
 
@@ -33,6 +33,11 @@ const BATCH_EVENTS: usize = 4096;
 
 /// How often a journal that is to close looks whether its last commit is done.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
+
+/// How long an append is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What an append came to.
 pub type Appended = Result<Vec<Arc<CommittedEvent>>, AppendError>;
@@ -147,16 +152,8 @@ impl Actor for Journal {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Write {
-    append: Append,
+    append: Arc<Append>,
     answer: oneshot::Sender<Appended>,
-}
-
-impl Write {
-    /// `answer` hears what came of `append`.
-    #[must_use]
-    pub const fn new(append: Append, answer: oneshot::Sender<Appended>) -> Self {
-        Self { append, answer }
-    }
 }
 
 /// Commits what waits. Behind everything that was in the mailbox when it was sent.
@@ -208,20 +205,39 @@ impl Handler<Close> for Journal {
     }
 }
 
-/// Appends through the journal actor and waits for the commit.
+/// Appends through the journal actor and waits for the commit. While the journal is restarted or
+/// the database is away the same append is tried again, so that neither costs an execution its
+/// running attempts.
 ///
 /// # Errors
-/// `None` when the journal failed before it could tell; otherwise why the append was refused.
+/// Why it was not committed. After [`AppendError::Store`], and after a [`AppendError::Conflict`]
+/// that may be with itself, only the store knows whether it was.
 pub async fn append(
-    journal: &Handle<Journal>,
+    journal: Handle<Journal>,
     append: Append,
-) -> Result<Vec<Arc<CommittedEvent>>, Option<AppendError>> {
+) -> Result<Vec<Arc<CommittedEvent>>, AppendError> {
+    let append = Arc::new(append);
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match try_append(&journal, &append).await {
+            Err(error @ AppendError::Store(_)) => error,
+            told => return told,
+        };
+        if tokio::time::Instant::now() + pause >= patience {
+            return Err(error);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn try_append(journal: &Handle<Journal>, append: &Arc<Append>) -> Appended {
+    let lost = || AppendError::Store(StoreError::Lost("the journal is being restarted".into()));
     let (answer, answered) = oneshot::channel();
-    journal
-        .send(Write::new(append, answer))
-        .await
-        .map_err(|Unavailable| None)?;
-    answered.await.map_err(|_| None)?.map_err(Some)
+    let write = Write { append: Arc::clone(append), answer };
+    journal.send(write).await.map_err(|_| lost())?;
+    answered.await.map_err(|_| lost())?
 }
 
 /// Makes the actor panic, for tests of what follows.

@@ -250,7 +250,9 @@ impl Recorder {
         while lines.recv_many(&mut reports, LINES).await > 0 {
             let mut cases = Vec::new();
             for report in reports.drain(..) {
-                if let Report::Log { line, .. } = report {
+                if let Report::Log { source, line } = report
+                    && testing::reads(format, source)
+                {
                     cases.extend(parser.line(&line));
                 }
             }
@@ -317,10 +319,7 @@ impl Recorder {
                 new_cases: cases,
             },
         };
-        match append(&self.services.journal, write).await {
-            Ok(_) => Ok(()),
-            Err(Some(error)) => Err(error.to_string()),
-            Err(None) => Err("the journal failed before it could tell".to_owned()),
-        }
+        let committed = append(self.services.journal.clone(), write).await;
+        committed.map(drop).map_err(|error| error.to_string())
     }
 }

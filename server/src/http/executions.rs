@@ -116,7 +116,7 @@ impl From<ControlError> for ApiError {
             ControlError::Rejected(rejection) => Self::conflict(rejection.code, rejection.detail),
             ControlError::Unavailable => Self::unavailable(
                 "execution_unavailable",
-                "the execution could not be reached; nothing was changed, try again",
+                "the execution could not be reached in time; look how it stands, then try again",
             ),
         }
     }

@@ -79,6 +79,8 @@ impl FromStr for DatabaseUrl {
         let path = text
             .strip_prefix("sqlite://")
             .or_else(|| text.strip_prefix("sqlite:"))
+            // Options such as `?mode=rwc`, as other programs write them, are ours to choose.
+            .map(|path| path.split_once('?').map_or(path, |(path, _)| path))
             .filter(|path| !path.is_empty());
         path.map(|path| Self::Sqlite(path.into())).ok_or_else(|| {
             "a database URL begins with sqlite:PATH, postgres:// or postgresql://".into()
@@ -342,4 +344,25 @@ pub(super) async fn connect_postgres(
 /// The 16 bytes of an identifier, as SQLite keeps them.
 pub(super) fn blob(id: &Uuid) -> &[u8] {
     id.as_bytes().as_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_is_a_file_or_a_server_and_never_shows_its_password() {
+        for text in [
+            "sqlite:data/l.db",
+            "sqlite://data/l.db",
+            "sqlite://data/l.db?mode=rwc",
+        ] {
+            assert_eq!(text.parse(), Ok(DatabaseUrl::Sqlite("data/l.db".into())));
+        }
+        let server: DatabaseUrl = "postgres://ann:secret@db:5433/limelight".parse().unwrap();
+        assert_eq!(format!("{server:?}"), "postgresql://ann@db:5433/limelight");
+        for text in ["", "sqlite:", "mysql://x", "data/l.db"] {
+            assert!(text.parse::<DatabaseUrl>().is_err(), "{text:?} was taken");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, rc::Rc};
 
 use yew::prelude::*;
 
-use super::model::{Graph, SPACING};
+use super::model::{Graph, HEIGHT, WIDTH};
 use crate::{components::status::Look, hooks::use_throttle, state::execution::ExecutionStore};
 
 /// Nodes in view above which they are drawn from afar.
@@ -53,11 +53,11 @@ pub fn FarView(props: &FarProps) -> Html {
         let _ = write!(
             by_tone.entry(tone).or_default(),
             "M{:.0} {:.0}h{}v{}h-{}z",
-            x - SPACING.length / 2.0,
-            y - SPACING.breadth / 2.0,
-            SPACING.length,
-            SPACING.breadth,
-            SPACING.length
+            x - WIDTH / 2.0,
+            y - HEIGHT / 2.0,
+            WIDTH,
+            HEIGHT,
+            WIDTH
         );
     }
     html! {

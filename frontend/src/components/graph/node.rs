@@ -5,7 +5,7 @@ use std::rc::Rc;
 use limelight_protocol::{NodeId, NodeState, NodeStatus, Timestamp};
 use yew::prelude::*;
 
-use super::model::{Graph, SPACING, shorten};
+use super::model::{Graph, HEIGHT, WIDTH, shorten};
 use crate::{
     components::{icon::Icon, status::Look},
     format,
@@ -113,7 +113,7 @@ pub fn NodeView(props: &NodeProps) -> Html {
         })
     };
     let (x, y) = props.graph.position(props.index);
-    let corner = (x - SPACING.length / 2.0, y - SPACING.breadth / 2.0);
+    let corner = (x - WIDTH / 2.0, y - HEIGHT / 2.0);
     let progress = state
         .as_ref()
         .filter(|state| state.status == NodeStatus::Running)
@@ -129,17 +129,17 @@ pub fn NodeView(props: &NodeProps) -> Html {
         <g ref={element} {class} transform={format!("translate({:.0} {:.0})", corner.0, corner.1)} tabindex="-1" role="button"
             aria-label={spoken} aria-pressed={props.selected.to_string()} id={format!("node-{}", node.id)}
             data-testid={format!("node-{}", node.id)} data-status={look.map(|look| look.text)} {onclick} {onkeydown}>
-            <title>{ name.to_owned() }</title>
-            <rect class="box" width={SPACING.length.to_string()} height={SPACING.breadth.to_string()} rx="7" />
-            <rect class="edge-mark" width="4" height={SPACING.breadth.to_string()} rx="2" />
+            <title aria-hidden="true">{ name.to_owned() }</title>
+            <rect class="box" width={WIDTH.to_string()} height={HEIGHT.to_string()} rx="7" />
+            <rect class="edge-mark" width="4" height={HEIGHT.to_string()} rx="2" />
             <path class="icon" transform="translate(13 15)" d={mark.path()} />
-            <text class="name" x="38" y="20">{ shorten(name, if attempts > 1 { 16 } else { 19 }) }</text>
-            <text class="line" x="38" y="36">{ shorten(&line, 24) }</text>
-            if look.is_some() { <path class="kind" transform={format!("translate({} 25) scale(0.8)", SPACING.length - 20.0)} d={Icon::of_kind(node.kind).path()} /> }
-            if attempts > 1 { <text class="attempts" x={(SPACING.length - 8.0).to_string()} y="18">{ format!("×{attempts}") }</text> }
+            <text aria-hidden="true" class="name" x="38" y="20">{ shorten(name, if attempts > 1 { 16 } else { 19 }) }</text>
+            <text aria-hidden="true" class="line" x="38" y="36">{ shorten(&line, 24) }</text>
+            if look.is_some() { <path class="kind" transform={format!("translate({} 25) scale(0.8)", WIDTH - 20.0)} d={Icon::of_kind(node.kind).path()} /> }
+            if attempts > 1 { <text aria-hidden="true" class="attempts" x={(WIDTH - 8.0).to_string()} y="18">{ format!("×{attempts}") }</text> }
             if let Some(progress) = progress {
-                <rect class="bar" x="4" y={(SPACING.breadth - 3.0).to_string()} height="3"
-                    width={format!("{:.0}", (SPACING.length - 8.0) * (progress / 100.0).clamp(0.0, 1.0))} />
+                <rect class="bar" x="4" y={(HEIGHT - 3.0).to_string()} height="3"
+                    width={format!("{:.0}", (WIDTH - 8.0) * (progress / 100.0).clamp(0.0, 1.0))} />
             }
         </g>
     }

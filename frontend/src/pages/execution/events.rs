@@ -171,7 +171,7 @@ fn event_row(
 ) -> Html {
     let seq = event.seq;
     let kind = event.kind.as_str();
-    let family = kind.split(':').next().unwrap_or(kind).to_owned();
+    let (family, deed) = kind.split_once(':').unwrap_or((kind, ""));
     let offset =
         started_at.map(|start| format!("+{:.3} s", event.timestamp.since_s(start).max(0.0)));
     let onclick = toggle.reform(move |_: MouseEvent| seq);
@@ -185,11 +185,11 @@ fn event_row(
             <button type="button" class="event-line" aria-expanded={open.to_string()} {onclick}>
                 <span class="event-seq num">{ seq }</span>
                 <span class="event-time num" title={browser::local_date_time(event.timestamp)}>{ offset.unwrap_or_else(|| browser::local_clock(event.timestamp)) }</span>
-                <span class={classes!("badge", family, kind.split(':').nth(1).map(ToOwned::to_owned))}>{ kind }</span>
+                <span class={classes!("badge", format!("about-{family}"), format!("did-{deed}"))}>{ kind }</span>
                 <span class="event-node">{ node }</span>
                 <span class="event-data mono">{ event.data.get().to_owned() }</span>
             </button>
-            if open { <pre class="json" tabindex="0" role="region" aria-label="Particulars">{ indent(event.data.get()) }</pre> }
+            if open { <pre class="json" tabindex="0" role="group" aria-label="Particulars">{ indent(event.data.get()) }</pre> }
         </div>
     }
 }

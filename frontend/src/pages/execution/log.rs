@@ -1,5 +1,7 @@
 //! A node's output as it is written.
 
+use std::{cell::Cell, rc::Rc};
+
 use limelight_protocol::{ExecutionId, NodeId, Topic, event::LogSource};
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
@@ -8,12 +10,39 @@ use crate::{
     api, browser,
     components::{panel::Empty, virtual_list::VirtualList},
     format,
-    hooks::use_model,
-    socket::{Message, Phase, Start, use_phase, use_topic},
+    hooks::{Changer, use_model},
+    socket::{Message, Start, use_topic},
     state::log::{Line, Tail},
 };
 
 const ROW: f64 = 18.0;
+/// Most lines asked for at once.
+const PAGE: u64 = 500;
+
+/// How far the log has been read.
+#[derive(Default)]
+struct Place {
+    last: Cell<u64>,
+    reading: Cell<bool>,
+}
+
+/// Asks by HTTP for what has been written since, page by page.
+fn catch_up(execution: ExecutionId, node: NodeId, tail: Changer<Tail>, place: Rc<Place>) {
+    if place.reading.replace(true) {
+        return;
+    }
+    wasm_bindgen_futures::spawn_local(async move {
+        // A failure is told by the connection's badge, and the next poll tries again.
+        while let Ok(page) = api::log(execution, &node, place.last.get(), PAGE).await {
+            place.last.set(page.next_after);
+            tail.change(move |tail| tail.extend(&page.items));
+            if !page.more {
+                break;
+            }
+        }
+        place.reading.set(false);
+    });
+}
 
 #[derive(Properties, PartialEq)]
 pub struct LogProps {
@@ -31,16 +60,23 @@ pub fn Log(props: &LogProps) -> Html {
     let tail = use_model::<Tail>();
     let follow = use_state_eq(|| true);
     let refused = use_state_eq(|| None::<String>);
-    let polling = use_phase() == Phase::Polling;
     let topic = Topic::Log(props.execution, props.node.clone());
+    let place = use_memo((), |()| Place::default());
     use_topic(Some(topic), Start::Beginning, {
         let (tail, refused) = (tail.changer(), refused.setter());
+        let (execution, node) = (props.execution, props.node.clone());
         Callback::from(move |message| match message {
-            Message::Events(events) => tail.change(move |tail| tail.extend(&events)),
-            Message::Gap => tail.change(|tail| *tail = Tail::default()),
+            Message::Events(events) => {
+                place.last.set(events.last().map_or(0, |event| event.seq));
+                tail.change(move |tail| tail.extend(&events));
+            }
+            Message::Gap => {
+                place.last.set(0);
+                tail.change(|tail| *tail = Tail::default());
+            }
             Message::Refused(why) => refused.set(Some(why)),
-            // The whole log is one link away where there is no socket.
-            Message::Snapshot(_) | Message::Poll => {}
+            Message::Poll => catch_up(execution, node.clone(), tail.clone(), Rc::clone(&place)),
+            Message::Snapshot(_) => {}
         })
     });
     let row = {
@@ -57,10 +93,8 @@ pub fn Log(props: &LogProps) -> Html {
             follow.set(event.target_unchecked_into::<HtmlInputElement>().checked())
         })
     };
-    let whole = api::log_path(props.execution, &props.node);
-    let empty = if polling {
-        "Lines come in by WebSocket, which is blocked here."
-    } else if props.running {
+    let whole = format!("{}?limit=500", api::log_path(props.execution, &props.node));
+    let empty = if props.running {
         "No output yet."
     } else {
         "No output."

@@ -33,7 +33,7 @@ use self::{
 };
 use super::{
     attempt::{self, AttemptId},
-    journal::Write,
+    journal,
     supervisor::{Lease, Supervised},
 };
 use crate::{
@@ -52,7 +52,7 @@ pub enum ControlError {
     /// The engine does not allow it as things stand.
     #[error("{}", .0.detail)]
     Rejected(Rejection),
-    /// It was not committed; trying again is safe.
+    /// It could not be committed in time; it may be yet.
     #[error("the execution is not available just now")]
     Unavailable,
 }
@@ -152,12 +152,7 @@ impl Coordinator {
             return;
         };
         live.committing = true;
-        let (answer, answered) = oneshot::channel();
-        let sent = self.services.journal.send(Write::new(append, answer));
-        let commit = async move {
-            sent.await.map_err(|_| None)?;
-            answered.await.map_err(|_| None)?.map_err(Some)
-        };
+        let commit = journal::append(self.services.journal.clone(), append);
         ctx.spawn(
             commit
                 .into_actor(self)
@@ -169,13 +164,12 @@ impl Coordinator {
                         facts.emit(&execution, &this.services.metrics);
                         this.committed(actions, answers, &execution, ctx);
                     }
-                    Err(Some(AppendError::Fenced)) => {
+                    Err(AppendError::Fenced) => {
                         tracing::warn!(execution = %this.id, "another owner has taken over");
                         this.lease.finish();
                         ctx.stop();
                     }
-                    Err(Some(error)) => this.fail(error, ctx),
-                    Err(None) => this.fail("the journal failed before it could tell", ctx),
+                    Err(error) => this.fail(error, ctx),
                 }),
         );
     }

@@ -151,7 +151,7 @@ enum Backend {
 
 /// An append with its events' data in JSON.
 struct Prepared {
-    append: Append,
+    append: Arc<Append>,
     stream: StreamKey,
     data: Vec<Box<RawValue>>,
 }
@@ -177,9 +177,12 @@ impl JournalWriter {
     ///
     /// On SQLite the calling thread is blocked meanwhile. A lost PostgreSQL connection fails the batch;
     /// the next one connects anew.
-    pub async fn commit(&mut self, batch: Vec<Append>) -> Vec<AppendResult> {
-        let prepared: Vec<Result<Prepared, AppendError>> =
-            batch.into_iter().map(Prepared::new).collect();
+    pub async fn commit(
+        &mut self,
+        batch: impl IntoIterator<Item = impl Into<Arc<Append>>>,
+    ) -> Vec<AppendResult> {
+        let appends = batch.into_iter().map(Into::into);
+        let prepared: Vec<Result<Prepared, AppendError>> = appends.map(Prepared::new).collect();
         let mut results: Vec<Option<AppendResult>> = prepared
             .iter()
             .map(|one| one.as_ref().err().map(|error| Err(error.clone())))
@@ -211,6 +214,10 @@ impl JournalWriter {
                     alone.reverse();
                 }
                 Err(error) => {
+                    // Without a database those that were to follow alone fail as well.
+                    if matches!(error, StoreError::Lost(_)) {
+                        pending.append(&mut alone);
+                    }
                     for (index, _) in pending.drain(..) {
                         results[index] = Some(Err(AppendError::of_one(error.clone())));
                     }
@@ -232,7 +239,7 @@ impl JournalWriter {
 }
 
 impl Prepared {
-    fn new(append: Append) -> Result<Self, AppendError> {
+    fn new(append: Arc<Append>) -> Result<Self, AppendError> {
         let Some(stream) = StreamKey::of(&append.stream) else {
             let why = format!("{} is kept outside the journal", append.stream);
             return Err(AppendError::Conflict(why));
@@ -262,7 +269,7 @@ impl Prepared {
     }
 
     /// Whether this append makes the execution whose stream it begins.
-    const fn creates(&self) -> bool {
+    fn creates(&self) -> bool {
         matches!(self.append.read_model, ReadModel::NewExecution(_))
     }
 

@@ -29,13 +29,13 @@ fn positions(events: &[Arc<CommittedEvent>]) -> Vec<u64> {
 pub async fn positions_and_sequences_have_no_gap_over_batches_and_streams(database: Database) {
     let (store, mut journal) = database.open().await;
     let mut stories: Vec<Story> = (0..7).map(|_| Story::new(&["a"])).collect();
-    let begin = stories.iter_mut().map(Story::begin).collect();
+    let begin: Vec<_> = stories.iter_mut().map(Story::begin).collect();
     let mut all: Vec<Arc<CommittedEvent>> = Vec::new();
     for result in journal.commit(begin).await {
         all.extend(result.unwrap());
     }
     for round in 1..40_usize {
-        let batch = stories
+        let batch: Vec<_> = stories
             .iter_mut()
             .enumerate()
             .filter(|(index, _)| round % (index + 1) == 0)

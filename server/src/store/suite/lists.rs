@@ -16,7 +16,7 @@ use crate::{
 };
 
 async fn begin(journal: &mut JournalWriter, stories: &mut [Story]) {
-    let batch = stories.iter_mut().map(Story::begin).collect();
+    let batch: Vec<_> = stories.iter_mut().map(Story::begin).collect();
     for result in journal.commit(batch).await {
         result.unwrap();
     }
