@@ -1,7 +1,7 @@
 //! Calls of the server's REST API, typed at both ends.
 //!
 //! A refusal is a [`Problem`]; an answer that never came is told apart from it. Every 401 is reported
-//! to the session besides, whoever asked.
+//! to the session besides, whoever asked, unless somebody has signed in since the call was sent.
 
 use std::{
     cell::{Cell, RefCell},
@@ -61,6 +61,8 @@ pub type Answer<T> = Result<T, Failure>;
 thread_local! {
     static ON_UNAUTHORISED: RefCell<Callback<()>> = RefCell::new(Callback::noop());
     static LAST_ANSWER: Cell<Option<Timestamp>> = const { Cell::new(None) };
+    /// How often somebody has signed in.
+    static SIGN_INS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Whom to tell when a call is answered with 401.
@@ -89,6 +91,7 @@ impl Body {
 
 async fn send(method: Method, path: &str, body: Body) -> Answer<Response> {
     let unreachable = |error: gloo_net::Error| Failure::Unreachable(error.to_string());
+    let sign_ins = SIGN_INS.get();
     let request = RequestBuilder::new(path)
         .method(method)
         .header("Accept", "application/json, application/problem+json");
@@ -110,7 +113,7 @@ async fn send(method: Method, path: &str, body: Body) -> Answer<Response> {
     }
     let text = response.text().await.unwrap_or_default();
     let problem = problem_of(response.status(), &response.status_text(), &text);
-    if problem.status == 401 {
+    if problem.status == 401 && sign_ins == SIGN_INS.get() {
         ON_UNAUTHORISED.with_borrow(Clone::clone).emit(());
     }
     Err(Failure::Refused(Box::new(problem)))
@@ -181,7 +184,9 @@ pub async fn me() -> Answer<Me> {
 
 /// Signs in.
 pub async fn login(login: &Login) -> Answer<Me> {
-    call(Method::POST, "/api/auth/login", Body::json(login)?).await
+    let me = call(Method::POST, "/api/auth/login", Body::json(login)?).await?;
+    SIGN_INS.set(SIGN_INS.get() + 1);
+    Ok(me)
 }
 
 /// Signs out.

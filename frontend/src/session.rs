@@ -52,9 +52,8 @@ pub fn SessionProvider(props: &ProviderProps) -> Html {
             wasm_bindgen_futures::spawn_local(async move {
                 match api::me().await {
                     Ok(me) => setter.set(Standing::SignedIn(Rc::new(me))),
-                    Err(failure) if failure.status() == Some(401) => {
-                        setter.set(Standing::SignedOut);
-                    }
+                    // The call has reported it already, where it still means anything.
+                    Err(failure) if failure.status() == Some(401) => {}
                     Err(failure) => setter.set(Standing::Failed(failure)),
                 }
             });

@@ -141,10 +141,17 @@ fn every_benchmark_runs_and_says_what_it_measured() -> Result<()> {
         let printed = stdout_of(&done)?;
         ensure!(!printed.is_empty(), "{kind} says nothing");
         for line in printed.lines() {
-            let measured: serde_json::Value = serde_json::from_str(line).context(printed.clone())?;
-            let positive = |field: &str| measured[field].as_f64().is_some_and(|number| number > 0.0);
+            let measured: serde_json::Value =
+                serde_json::from_str(line).context(printed.clone())?;
+            let positive =
+                |field: &str| measured[field].as_f64().is_some_and(|number| number > 0.0);
             ensure!(positive("median_s") && positive("count"), "{measured}");
-            ensure!(measured["on"].as_str().is_some_and(|on| on.contains("sqlite")), "{measured}");
+            ensure!(
+                measured["on"]
+                    .as_str()
+                    .is_some_and(|on| on.contains("sqlite")),
+                "{measured}"
+            );
         }
     }
     Ok(())

@@ -72,8 +72,14 @@ async fn busy_server() -> Result<Server> {
     // What is read once a second is there from the first second on.
     eventually("the first readings", || async {
         let text = api.get("/metrics").await?.body;
-        let read = ["limelight_actor_mailbox_depth{", "limelight_host_memory_total_bytes "];
-        Ok(read.iter().all(|sample| text.contains(sample)).then_some(()))
+        let read = [
+            "limelight_actor_mailbox_depth{",
+            "limelight_host_memory_total_bytes ",
+        ];
+        Ok(read
+            .iter()
+            .all(|sample| text.contains(sample))
+            .then_some(()))
     })
     .await?;
     Ok(server)
