@@ -133,7 +133,7 @@ pub fn NodeView(props: &NodeProps) -> Html {
             <rect class="box" width={WIDTH.to_string()} height={HEIGHT.to_string()} rx="7" />
             <rect class="edge-mark" width="4" height={HEIGHT.to_string()} rx="2" />
             <path class="icon" transform="translate(13 15)" d={mark.path()} />
-            <text aria-hidden="true" class="name" x="38" y="20">{ shorten(name, if attempts > 1 { 16 } else { 19 }) }</text>
+            <text aria-hidden="true" class="name" x="38" y="20">{ shorten(name, if attempts > 1 { 15 } else { 18 }) }</text>
             <text aria-hidden="true" class="line" x="38" y="36">{ shorten(&line, 24) }</text>
             if look.is_some() { <path class="kind" transform={format!("translate({} 25) scale(0.8)", WIDTH - 20.0)} d={Icon::of_kind(node.kind).path()} /> }
             if attempts > 1 { <text aria-hidden="true" class="attempts" x={(WIDTH - 8.0).to_string()} y="18">{ format!("×{attempts}") }</text> }
