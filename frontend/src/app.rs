@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Every page.
-#[derive(Clone, Debug, PartialEq, Routable)]
+#[derive(Clone, Copy, Debug, PartialEq, Routable)]
 pub enum Route {
     /// What is going on.
     #[at("/")]

@@ -8,7 +8,7 @@ use crate::{browser, format};
 use limelight_protocol::Timestamp;
 
 /// Space for the labels of the vertical axis, pixels.
-pub const LEFT: f64 = 54.0;
+pub const LEFT: f64 = 62.0;
 /// Space at the right, pixels.
 pub const RIGHT: f64 = 8.0;
 const TOP: f64 = 6.0;

@@ -134,7 +134,7 @@ pub fn Chart(props: &ChartProps) -> Html {
                 span,
                 top,
                 step,
-                label: &|value| unit.text(value),
+                label: &|value| unit.text(value).replace(".0 ", " "),
                 ink: (colour("--ink-2"), colour("--line")),
             };
             // Without a canvas the readout still tells the newest values.
@@ -202,7 +202,7 @@ pub fn Chart(props: &ChartProps) -> Html {
             </figcaption>
             <div class="chart-area" {onpointermove} {onpointerleave}>
                 <canvas ref={canvas} role="img" aria-label={label} />
-                { for cursor }
+                { cursor.unwrap_or_default() }
             </div>
         </figure>
     }

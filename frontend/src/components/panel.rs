@@ -91,8 +91,9 @@ pub fn FailureNote(props: &FailureProps) -> Html {
     }
 }
 
-/// Draws what is known of a remote value. `ready` draws the value, `Err` gives what is drawn when it is
-/// empty.
+/// Draws what is known of a remote value: `ready` draws it, or says that it is empty. The failure of a
+/// refresh is shown above the older value. It has a place of its own even when there is none: Yew would
+/// otherwise take the value's elements for others and make them anew.
 pub fn view_remote<T>(
     remote: &Remote<T>,
     retry: &Callback<()>,
@@ -101,17 +102,20 @@ pub fn view_remote<T>(
     let failed = remote
         .failure
         .clone()
-        .map(|failure| html! { <FailureNote {failure} retry={retry.clone()} /> });
-    match (&remote.value, failed) {
-        (Some(value), failed) => html! { <>{ failed }{ ready(value) }</> },
-        (None, Some(failed)) => failed,
-        (None, None) => html! {
+        .map_or_else(Html::default, |failure| {
+            html! { <FailureNote {failure} retry={retry.clone()} /> }
+        });
+    let value = match &remote.value {
+        Some(value) => ready(value),
+        None if remote.failure.is_some() => Html::default(),
+        None => html! {
             <div class="loading" aria-busy="true" role="status">
                 <span class="skeleton" /><span class="skeleton" /><span class="skeleton" />
                 <span class="visually-hidden">{ "Loading" }</span>
             </div>
         },
-    }
+    };
+    html! { <>{ failed }{ value }</> }
 }
 
 /// How an action failed, if it did.

@@ -14,6 +14,7 @@ use yew_router::prelude::*;
 use super::{
     dialog::Dialog,
     icon::{Icon, icon},
+    input::typed,
     panel::{action_failure, view_remote},
 };
 use crate::{
@@ -59,7 +60,7 @@ fn RunForm(props: &RunFormProps) -> Html {
             .map(|(name, spec)| (name.clone(), initial_text(spec)))
             .collect::<BTreeMap<_, _>>()
     });
-    let name = use_state(String::new);
+    let name = use_state_eq(String::new);
     let faults = use_state_eq(BTreeMap::<String, String>::new);
     let action = use_action();
     let form = use_node_ref();
@@ -109,21 +110,15 @@ fn RunForm(props: &RunFormProps) -> Html {
             })
         };
         let text = texts.get(param).cloned().unwrap_or_default();
-        field(param, spec, text, faults.get(param), onchange)
+        field(param, spec, text, faults.get(param), &onchange)
     });
-    let onname = {
-        let name = name.clone();
-        Callback::from(move |event: InputEvent| {
-            name.set(event.target_unchecked_into::<HtmlInputElement>().value());
-        })
-    };
     html! {
         <form ref={form} class="form" {onsubmit}>
             if specs.is_empty() { <p class="muted">{ "It takes no parameters." }</p> }
             { for fields }
             <label class="field">
                 <span class="field-name">{ "Name of this execution " }<em>{ "optional" }</em></span>
-                <input type="text" value={(*name).clone()} oninput={onname} maxlength="200" autocomplete="off" />
+                <input type="text" value={(*name).clone()} oninput={typed(&name)} maxlength="200" autocomplete="off" />
             </label>
             { action_failure(action.failure()) }
             <div class="form-foot">
@@ -154,7 +149,7 @@ fn field(
     spec: &ParamSpec,
     text: String,
     fault: Option<&String>,
-    onchange: Callback<String>,
+    onchange: &Callback<String>,
 ) -> Html {
     let id = format!("param-{name}");
     let hint = format!("{id}-hint");

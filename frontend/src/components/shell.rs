@@ -84,7 +84,7 @@ struct NavLinkProps {
 fn NavLink(props: &NavLinkProps) -> Html {
     let navigator = use_navigator();
     let onclick = {
-        let to = props.to.clone();
+        let to = props.to;
         Callback::from(move |event: MouseEvent| {
             let plain =
                 event.button() == 0 && !(event.ctrl_key() || event.meta_key() || event.shift_key());
@@ -126,7 +126,7 @@ fn ConnectionBadge() -> Html {
         Phase::Polling => answered_s,
         _ => heard_s,
     };
-    let age = newest.map(|age_s| format::age(age_s));
+    let age = newest.map(format::age);
     let stale = newest.is_some_and(|age_s| age_s > 15.0);
     let detail = match (&age, stale) {
         (None, _) => String::new(),

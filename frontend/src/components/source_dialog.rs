@@ -63,7 +63,7 @@ pub fn SourceDialog(props: &SourceDialogProps) -> Html {
         Callback::from(move |_: MouseEvent| {
             let (text, verdict) = ((*source).clone(), verdict.clone());
             checking.run(async move { api::validate(&text).await }, move |found| {
-                verdict.set(Some(found))
+                verdict.set(Some(found));
             });
         })
     };

@@ -4,12 +4,12 @@ use limelight_protocol::{
     Topic,
     actor::{ActorState, ActorTree},
 };
-use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::{
     api,
     components::{
+        input::typed,
         panel::{Empty, FailureNote, Panel},
         status::status_mark,
         time::Ago,
@@ -53,16 +53,10 @@ pub fn ActorsPage() -> Html {
             Message::Events(_) | Message::Gap | Message::Refused(_) => {}
         })
     });
-    let oninput = {
-        let filter = filter.setter();
-        Callback::from(move |event: InputEvent| {
-            filter.set(event.target_unchecked_into::<HtmlInputElement>().value())
-        })
-    };
     let aside = html! {
         <label class="inline">
             <span>{ "Filter" }</span>
-            <input type="search" id="actor-filter" data-testid="actor-filter" value={(*filter).clone()} {oninput} placeholder="path, kind or state" />
+            <input type="search" id="actor-filter" data-testid="actor-filter" value={(*filter).clone()} oninput={typed(&filter)} placeholder="path, kind or state" />
         </label>
     };
     let rows = readings.matching(&filter);

@@ -12,9 +12,9 @@ use crate::{
     app::Route,
     components::{
         executions_table::ExecutionsTable,
+        pager::{Cursors, Pager},
         panel::{Empty, Panel, view_remote},
     },
-    format,
     hooks::{use_merged, use_throttle, use_title},
     socket::{Message, Start, use_topic},
     state::executions::{fold, merge, needs_refresh},
@@ -36,12 +36,11 @@ const STATUSES: [ExecutionStatus; 6] = [
 pub fn ExecutionsPage() -> Html {
     use_title("Executions");
     let status = use_state_eq(String::new);
-    // The cursors of the pages before this one, and of this one.
-    let cursors = use_state_eq(|| vec![String::new()]);
+    let cursors = use_state_eq(Cursors::default);
     let query = ExecutionQuery {
         status: (*status).clone(),
         workflow: None,
-        cursor: cursors.last().cloned().unwrap_or_default(),
+        cursor: cursors.current(),
         limit: PAGE,
     };
     let fetch = |query: ExecutionQuery| async move { api::executions(&query).await };
@@ -66,7 +65,7 @@ pub fn ExecutionsPage() -> Html {
     let onstatus = {
         let (status, cursors) = (status.clone(), cursors.clone());
         Callback::from(move |event: Event| {
-            cursors.set(vec![String::new()]);
+            cursors.set(Cursors::default());
             status.set(event.target_unchecked_into::<HtmlSelectElement>().value());
         })
     };
@@ -91,8 +90,8 @@ pub fn ExecutionsPage() -> Html {
     }
 }
 
-fn list(page: &Page<Execution>, status: &str, cursors: &UseStateHandle<Vec<String>>) -> Html {
-    if page.items.is_empty() && cursors.len() == 1 {
+fn list(page: &Page<Execution>, status: &str, cursors: &UseStateHandle<Cursors>) -> Html {
+    if page.items.is_empty() && cursors.is_first() {
         return match status {
             "" => html! {
                 <Empty title="Nothing has been run yet.">
@@ -102,28 +101,10 @@ fn list(page: &Page<Execution>, status: &str, cursors: &UseStateHandle<Vec<Strin
             status => html! { <Empty title={format!("No execution is {status}.")} /> },
         };
     }
-    let newer = {
-        let cursors = cursors.clone();
-        Callback::from(move |_: MouseEvent| cursors.set(cursors[..cursors.len() - 1].to_vec()))
-    };
-    let older = {
-        let (cursors, next) = (cursors.clone(), page.next_cursor.clone());
-        Callback::from(move |_: MouseEvent| {
-            let next = next.clone();
-            cursors.set(cursors.iter().cloned().chain(next).collect());
-        })
-    };
     html! {
         <>
             <ExecutionsTable executions={Rc::new(page.items.clone())} caption="Executions" />
-            <nav class="pager" aria-label="Pages">
-                <button type="button" disabled={cursors.len() == 1} onclick={newer}>{ "Newer" }</button>
-                <span class="muted num">
-                    { format!("Page {}", cursors.len()) }
-                    { page.total.map(|total| format!(" · {} in all", format::count(total))).unwrap_or_default() }
-                </span>
-                <button type="button" disabled={page.next_cursor.is_none()} onclick={older}>{ "Older" }</button>
-            </nav>
+            <Pager cursors={cursors.clone()} next={page.next_cursor.clone()} total={page.total} />
         </>
     }
 }

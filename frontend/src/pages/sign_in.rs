@@ -1,7 +1,6 @@
 //! Signing in, by link or by password.
 
 use limelight_protocol::auth::Login;
-use web_sys::HtmlInputElement;
 use yew::prelude::*;
 use yew_router::prelude::*;
 
@@ -9,7 +8,7 @@ use crate::{
     api,
     app::Route,
     browser,
-    components::{panel::action_failure, theme::ThemeToggle},
+    components::{input::typed, panel::action_failure, theme::ThemeToggle},
     hooks::{use_action, use_title},
     session::use_session,
 };
@@ -34,10 +33,9 @@ pub fn SignInPage(props: &SignInPageProps) -> Html {
     let redeeming = use_state_eq(|| false);
 
     let sign_in = {
-        let (action, then) = (action.clone(), props.then.clone());
+        let (action, then) = (action.clone(), props.then);
         Callback::from(move |login: Login| {
-            let (signed_in, navigator, then) =
-                (session.signed_in.clone(), navigator.clone(), then.clone());
+            let (signed_in, navigator, then) = (session.signed_in.clone(), navigator.clone(), then);
             action.run(async move { api::login(&login).await }, move |me| {
                 signed_in.emit(me);
                 if let (Some(navigator), Some(then)) = (navigator, then) {
@@ -63,12 +61,6 @@ pub fn SignInPage(props: &SignInPageProps) -> Html {
                 username: username.trim().to_owned(),
                 password: (*password).clone(),
             });
-        })
-    };
-    let typed = |state: &UseStateHandle<String>| {
-        let setter = state.setter();
-        Callback::from(move |event: InputEvent| {
-            setter.set(event.target_unchecked_into::<HtmlInputElement>().value())
         })
     };
     let by_link = *redeeming && action.failure().is_none();

@@ -5,13 +5,13 @@ use limelight_protocol::{
     auth::Role,
     testing::{CaseResult, TestRun, TestRunStatus},
 };
-use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::{
     api,
     components::{
         icon::{Icon, icon},
+        input::typed,
         panel::{Empty, Panel, action_failure, view_remote},
         status::status_mark,
         time::{Ago, Elapsed},
@@ -53,7 +53,7 @@ pub fn TestRunPage(props: &TestRunPageProps) -> Html {
                 Err(_) => run.reload.emit(()),
             },
             Message::Events(events) => {
-                run.change(move |run| events.iter().for_each(|event| apply(run, event)))
+                run.change(move |run| events.iter().for_each(|event| apply(run, event)));
             }
             Message::Poll | Message::Gap => run.reload.emit(()),
             Message::Refused(_) => {}
@@ -63,21 +63,15 @@ pub fn TestRunPage(props: &TestRunPageProps) -> Html {
     let title = suite.unwrap_or_else(|| "Test run".to_owned());
     use_title(&title);
     let status = run.value.as_ref().map(|run| run.status);
-    let oninput = {
-        let filter = filter.setter();
-        Callback::from(move |event: InputEvent| {
-            filter.set(event.target_unchecked_into::<HtmlInputElement>().value())
-        })
-    };
     let aside = html! {
-        <label class="inline"><span>{ "Filter" }</span><input type="search" id="case-filter" data-testid="case-filter" value={(*filter).clone()} {oninput} placeholder="name" /></label>
+        <label class="inline"><span>{ "Filter" }</span><input type="search" id="case-filter" data-testid="case-filter" value={(*filter).clone()} oninput={typed(&filter)} placeholder="name" /></label>
     };
     html! {
         <>
             <header class="page-head">
                 <div class="title-line">
                     <h1>{ title }</h1>
-                    { for status.map(|status| status_mark(status, Some("test-run-status"))) }
+                    { status.map(|status| status_mark(status, Some("test-run-status"))).unwrap_or_default() }
                 </div>
                 if status == Some(TestRunStatus::Running) { <Cancel {id} ondone={run.reload.clone()} /> }
             </header>

@@ -14,6 +14,7 @@ use crate::{
     app::Route,
     components::{
         icon::{Icon, icon},
+        pager::{Cursors, Pager},
         panel::{Empty, Panel, action_failure, view_remote},
         status::status_mark,
         time::{Ago, Elapsed},
@@ -36,12 +37,10 @@ timeout_s = 600";
 pub fn TestsPage() -> Html {
     use_title("Tests");
     let suites = use_remote((), |()| api::suites());
-    let cursors = use_state_eq(|| vec![String::new()]);
-    let cursor = cursors.last().cloned().unwrap_or_default();
-    let runs = use_remote(
-        cursor,
-        |cursor| async move { api::test_runs(&cursor).await },
-    );
+    let cursors = use_state_eq(Cursors::default);
+    let runs = use_remote(cursors.current(), |cursor| async move {
+        api::test_runs(&cursor).await
+    });
     let refresh = use_throttle(500, runs.reload.clone());
     use_topic(Some(Topic::Tests), Start::Now, {
         let reload = runs.reload.clone();
@@ -55,7 +54,7 @@ pub fn TestsPage() -> Html {
         <>
             <header class="page-head"><h1>{ "Tests" }</h1></header>
             <Panel title="Suites" id="suites" at={suites.at}>
-                { view_remote(&suites, &suites.reload, |page| suite_list(page)) }
+                { view_remote(&suites, &suites.reload, suite_list) }
             </Panel>
             <Panel title="Runs" id="test-runs" at={runs.at}>
                 { view_remote(&runs, &runs.reload, |page| run_list(page, &cursors)) }
@@ -118,20 +117,10 @@ fn SuiteCard(props: &SuiteCardProps) -> Html {
     }
 }
 
-fn run_list(page: &Page<TestRun>, cursors: &UseStateHandle<Vec<String>>) -> Html {
+fn run_list(page: &Page<TestRun>, cursors: &UseStateHandle<Cursors>) -> Html {
     if page.items.is_empty() {
         return html! { <Empty title="No suite has been run yet." /> };
     }
-    let turn = |then: Vec<String>| {
-        let cursors = cursors.clone();
-        Callback::from(move |_: MouseEvent| cursors.set(then.clone()))
-    };
-    let newer = cursors[..cursors.len() - 1].to_vec();
-    let older = cursors
-        .iter()
-        .cloned()
-        .chain(page.next_cursor.clone())
-        .collect();
     html! {
         <>
             <div class="table-scroll" tabindex="0" role="group" aria-label="Test runs">
@@ -151,12 +140,7 @@ fn run_list(page: &Page<TestRun>, cursors: &UseStateHandle<Vec<String>>) -> Html
                     <tbody>{ for page.items.iter().map(run_row) }</tbody>
                 </table>
             </div>
-            if cursors.len() > 1 || page.next_cursor.is_some() {
-                <nav class="pager" aria-label="Pages">
-                    <button type="button" disabled={cursors.len() == 1} onclick={turn(newer)}>{ "Newer" }</button>
-                    <button type="button" disabled={page.next_cursor.is_none()} onclick={turn(older)}>{ "Older" }</button>
-                </nav>
-            }
+            <Pager cursors={cursors.clone()} next={page.next_cursor.clone()} total={page.total} />
         </>
     }
 }

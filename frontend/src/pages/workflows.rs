@@ -14,6 +14,7 @@ use crate::{
     app::Route,
     components::{
         icon::{Icon, icon},
+        pager::{Cursors, Pager},
         panel::{Empty, Panel, view_remote},
         run_dialog::RunDialog,
         source_dialog::SourceDialog,
@@ -32,12 +33,10 @@ const REFRESH_MS: u32 = 1_500;
 #[component]
 pub fn WorkflowsPage() -> Html {
     use_title("Workflows");
-    let cursors = use_state_eq(|| vec![String::new()]);
-    let cursor = cursors.last().cloned().unwrap_or_default();
-    let page = use_remote(
-        cursor,
-        |cursor| async move { api::workflows(&cursor).await },
-    );
+    let cursors = use_state_eq(Cursors::default);
+    let page = use_remote(cursors.current(), |cursor| async move {
+        api::workflows(&cursor).await
+    });
     let refresh = use_throttle(REFRESH_MS, page.reload.clone());
     use_topic(Some(limelight_protocol::Topic::Executions), Start::Now, {
         let reload = page.reload.clone();
@@ -97,11 +96,7 @@ pub fn WorkflowsPage() -> Html {
 
 type OnRun = Callback<(WorkflowId, String)>;
 
-fn list(
-    page: &Page<Workflow>,
-    onrun: Option<&OnRun>,
-    cursors: &UseStateHandle<Vec<String>>,
-) -> Html {
+fn list(page: &Page<Workflow>, onrun: Option<&OnRun>, cursors: &UseStateHandle<Cursors>) -> Html {
     if page.items.is_empty() {
         return html! {
             <Empty title="There is no workflow yet.">
@@ -110,16 +105,6 @@ fn list(
         };
     }
     let rows = page.items.iter().map(|workflow| row(workflow, onrun));
-    let turn = |cursors_then: Vec<String>| {
-        let cursors = cursors.clone();
-        Callback::from(move |_: MouseEvent| cursors.set(cursors_then.clone()))
-    };
-    let back = cursors[..cursors.len() - 1].to_vec();
-    let on = cursors
-        .iter()
-        .cloned()
-        .chain(page.next_cursor.clone())
-        .collect();
     html! {
         <>
             <div class="table-scroll" tabindex="0" role="group" aria-label="Workflows">
@@ -138,12 +123,7 @@ fn list(
                     <tbody>{ for rows }</tbody>
                 </table>
             </div>
-            if cursors.len() > 1 || page.next_cursor.is_some() {
-                <nav class="pager" aria-label="Pages">
-                    <button type="button" disabled={cursors.len() == 1} onclick={turn(back)}>{ "Back" }</button>
-                    <button type="button" disabled={page.next_cursor.is_none()} onclick={turn(on)}>{ "More" }</button>
-                </nav>
-            }
+            <Pager cursors={cursors.clone()} next={page.next_cursor.clone()} total={page.total} />
         </>
     }
 }
@@ -177,7 +157,7 @@ fn row(workflow: &Workflow, onrun: Option<&OnRun>) -> Html {
             <td class="right num wide-only">{ workflow.node_count }</td>
             <td>{ last }</td>
             <td class="right num wide-only"><Ago at={workflow.updated_at} /></td>
-            <td class="right">{ for run }</td>
+            <td class="right">{ run.unwrap_or_default() }</td>
         </tr>
     }
 }

@@ -94,7 +94,7 @@ impl Live {
     }
 
     /// Follows a topic until the guard is dropped.
-    pub fn subscribe(&self, topic: Topic, start: Start, tell: Callback<Message>) -> Guard {
+    pub fn subscribe(&self, topic: Topic, start: Start, tell: &Callback<Message>) -> Guard {
         let (id, frame) = self.0.registry.borrow_mut().subscribe(topic, start);
         self.0.listeners.borrow_mut().insert(id, tell.clone());
         self.send(frame);
@@ -193,7 +193,7 @@ pub fn use_topic(topic: Option<Topic>, start: Start, tell: Callback<Message>) {
         });
         let guard = topic
             .clone()
-            .map(|topic| live.subscribe(topic, start, tell));
+            .map(|topic| live.subscribe(topic, start, &tell));
         move || drop(guard)
     });
 }

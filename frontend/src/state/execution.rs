@@ -31,10 +31,13 @@ enum Part {
     Node(NodeId),
 }
 
+/// Who is to be told of a part, by number.
+type Watchers = HashMap<Part, Vec<(u64, Callback<()>)>>;
+
 struct Inner {
     execution: RefCell<Option<Execution>>,
     places: RefCell<HashMap<NodeId, usize>>,
-    watchers: RefCell<HashMap<Part, Vec<(u64, Callback<()>)>>>,
+    watchers: RefCell<Watchers>,
     next_watcher: Cell<u64>,
     dirty: RefCell<BTreeSet<Part>>,
     scheduled: Cell<bool>,

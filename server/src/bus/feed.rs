@@ -13,7 +13,7 @@ use limelight_protocol::{Stream as EventStream, Topic};
 
 /// Most events in an item.
 const ITEM_EVENTS: u64 = 128;
-/// About the most bytes in an item read from a tail.
+/// About the most bytes in an item: events are added until it is reached.
 const ITEM_BYTES: usize = 32 * 1024;
 
 /// Follows a topic: subscribes first, then reads what is missing from the store, then goes live,
@@ -117,14 +117,17 @@ impl Feed {
             if self.from_store {
                 // What left the tail before the read began is in the store by then.
                 let evicted_to = self.subscription.evicted_to();
-                let events = match self.read_store().await {
+                let mut events = match self.read_store().await {
                     Ok(events) => events,
                     Err(error) => return FeedItem::Failed(error),
                 };
-                if (events.len() as u64) < ITEM_EVENTS {
+                let at_the_end = (events.len() as u64) < ITEM_EVENTS;
+                let fitting = how_many_fit(&events);
+                if at_the_end && fitting == events.len() {
                     self.from_store = false;
                     self.complete_to = evicted_to;
                 }
+                events.truncate(fitting);
                 if let Some(last) = events.last() {
                     self.advance(last.position);
                     return FeedItem::Events {
@@ -175,4 +178,15 @@ impl Feed {
             Some((item, (!ended).then_some(feed)))
         })
     }
+}
+
+/// How many of these make an item of about [`ITEM_BYTES`]; one at least, where there is one.
+fn how_many_fit(events: &[Arc<CommittedEvent>]) -> usize {
+    let mut bytes = 0;
+    let fits = |event: &&Arc<CommittedEvent>| {
+        let fits = bytes < ITEM_BYTES;
+        bytes += event.wire.len();
+        fits
+    };
+    events.iter().take_while(fits).count()
 }

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use limelight_protocol::{Event, ExecutionId, NodeId, Timestamp};
-use web_sys::HtmlInputElement;
+use limelight_protocol::{ExecutionId, NodeId, Timestamp};
 use yew::prelude::*;
 
 use crate::{
     api::{self, Failure},
     browser,
     components::{
+        input::ticked,
         json::indent,
         panel::{Empty, FailureNote, Panel},
         virtual_list::{Tall, VirtualList},
@@ -92,18 +92,12 @@ pub fn Events(props: &EventsProps) -> Html {
         let follow = follow.setter();
         Callback::from(move |at_end| follow.set(at_end))
     };
-    let onnarrow = {
-        let narrowed = narrowed.setter();
-        Callback::from(move |event: DomEvent| {
-            narrowed.set(event.target_unchecked_into::<HtmlInputElement>().checked())
-        })
-    };
     let searched = filter.is_some() && props.events.held() < props.events.total();
     let aside = html! {
         <>
             if searched { <span class="muted num" role="status">{ format!("searched {} of {}", format::count(props.events.held()), format::count(props.events.total())) }</span> }
             if let Some(node) = &props.node {
-                <label class="inline"><input type="checkbox" id="events-node" data-testid="events-node" checked={*narrowed} onchange={onnarrow} />{ format!("only {node}") }</label>
+                <label class="inline"><input type="checkbox" id="events-node" data-testid="events-node" checked={*narrowed} onchange={ticked(&narrowed)} />{ format!("only {node}") }</label>
             }
             <span class="muted num">{ format::counted(total as u64, "event") }</span>
         </>
@@ -119,9 +113,6 @@ pub fn Events(props: &EventsProps) -> Html {
         </Panel>
     }
 }
-
-/// The browser's events, where events of the journal have the plain name.
-type DomEvent = yew::Event;
 
 /// Fetches what is in view and not held; everything, while the list is narrowed to a node.
 #[hook]
@@ -164,7 +155,7 @@ fn use_fetch(props: &EventsProps, view: &Range<usize>, all: bool) -> Option<Fail
 }
 
 fn event_row(
-    event: &Event,
+    event: &limelight_protocol::Event,
     started_at: Option<Timestamp>,
     open: bool,
     toggle: &Callback<u64>,

@@ -3,12 +3,11 @@
 use std::{cell::Cell, rc::Rc};
 
 use limelight_protocol::{ExecutionId, NodeId, Topic, event::LogSource};
-use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::{
     api, browser,
-    components::{panel::Empty, virtual_list::VirtualList},
+    components::{input::ticked, panel::Empty, virtual_list::VirtualList},
     format,
     hooks::{Changer, use_model},
     socket::{Message, Start, use_topic},
@@ -87,12 +86,6 @@ pub fn Log(props: &LogProps) -> Html {
         let follow = follow.setter();
         Callback::from(move |at_end: bool| follow.set(at_end))
     };
-    let ontoggle = {
-        let follow = follow.setter();
-        Callback::from(move |event: Event| {
-            follow.set(event.target_unchecked_into::<HtmlInputElement>().checked())
-        })
-    };
     let whole = format!("{}?limit=500", api::log_path(props.execution, &props.node));
     let empty = if props.running {
         "No output yet."
@@ -105,7 +98,7 @@ pub fn Log(props: &LogProps) -> Html {
                 <h3 id="log-heading">{ "Log" }</h3>
                 if tail.dropped() > 0 { <span class="muted num">{ format!("{} earlier lines", format::count(tail.dropped())) }</span> }
                 <div class="aside">
-                    <label class="inline"><input type="checkbox" id="log-follow" data-testid="log-follow" checked={*follow} onchange={ontoggle} />{ "Follow" }</label>
+                    <label class="inline"><input type="checkbox" id="log-follow" data-testid="log-follow" checked={*follow} onchange={ticked(&follow)} />{ "Follow" }</label>
                     <a href={whole} target="_blank" rel="noopener">{ "Full log" }</a>
                 </div>
             </header>

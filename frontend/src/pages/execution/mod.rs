@@ -200,7 +200,7 @@ fn Body(props: &BodyProps) -> Html {
                 <Events id={props.id} events={props.events.clone()} changer={props.changer.clone()} started_at={props.started_at}
                     node={props.selected.clone()} at={props.store.at()} live={props.live} />
             </div>
-            { for node }
+            { node.unwrap_or_default() }
         </div>
     }
 }

@@ -4,7 +4,6 @@ use limelight_protocol::{
     Execution, ExecutionId, NodeId, NodeState, NodeStatus, auth::Role, execution::WaitReason,
     rest::Verdict, workflow::NodeSummary,
 };
-use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use super::{
@@ -16,6 +15,7 @@ use crate::{
     components::{
         graph::{summary, ticks, use_node_state},
         icon::{Icon, icon},
+        input::typed,
         json::json_object,
         panel::action_failure,
         status::{Look, status_mark},
@@ -137,12 +137,6 @@ fn Deeds(props: &DeedsProps) -> Html {
     let verdict = Verdict {
         comment: Some(comment.trim().to_owned()).filter(|comment| !comment.is_empty()),
     };
-    let oninput = {
-        let comment = comment.clone();
-        Callback::from(move |event: InputEvent| {
-            comment.set(event.target_unchecked_into::<HtmlInputElement>().value())
-        })
-    };
     let busy = action.busy();
     let approval = props.state.status == NodeStatus::Waiting
         && props.state.waiting_for == Some(WaitReason::Approval);
@@ -153,7 +147,7 @@ fn Deeds(props: &DeedsProps) -> Html {
                     <p>{ props.state.message.clone().unwrap_or_else(|| "May it go on?".to_owned()) }</p>
                     <label class="field">
                         <span class="field-name">{ "Comment " }<em>{ "optional" }</em></span>
-                        <input type="text" id="verdict-comment" data-testid="verdict-comment" value={(*comment).clone()} {oninput} maxlength="2000" autocomplete="off" />
+                        <input type="text" id="verdict-comment" data-testid="verdict-comment" value={(*comment).clone()} oninput={typed(&comment)} maxlength="2000" autocomplete="off" />
                     </label>
                     <div class="form-foot">
                         <button type="button" class="danger" id="btn-reject" data-testid="btn-reject" disabled={busy} onclick={act(Control::Reject(props.id.clone(), verdict.clone()))}>{ icon(Icon::Cross) }{ "Reject" }</button>
