@@ -66,9 +66,6 @@ async fn a_user_signs_in_by_link_and_runs_the_demonstration() -> Result<()> {
     let browser = Browser::start().await?;
     browser.open(&server.url()).await?;
     browser.screenshot("sign-in").await?;
-    // The page asks who is there, and is told by a 401, which Chromium notes.
-    browser.console_errors().await?;
-
     let line = server.stdout_line(|line| line.contains("#code=")).await?;
     let link = line.split_whitespace().find(|word| word.contains("#code="));
     let link = link.context("a link")?;
@@ -78,6 +75,10 @@ async fn a_user_signs_in_by_link_and_runs_the_demonstration() -> Result<()> {
         !browser.url().await?.contains("code="),
         "the code stays in the address"
     );
+    // The page asks who is there, and is told by a 401, which Chromium notes.
+    let noted = browser.console_errors().await?;
+    let asked = |line: &String| line.contains("/api/auth/me") && line.contains("401");
+    ensure!(noted.iter().all(asked), "{noted:#?}");
 
     browser.click("nav-workflows").await?;
     browser.see(&test_id("run-workflow")).await?;

@@ -1,5 +1,7 @@
 //! Who may do what, and that nobody comes in by a side door.
 
+use std::{fs, os::unix::fs::MetadataExt};
+
 use anyhow::{Context, Result, ensure};
 use limelight_protocol::{
     Problem,
@@ -306,11 +308,22 @@ async fn no_secret_is_written_to_the_log() -> Result<()> {
     ] {
         ensure!(!log.contains(secret), "{what} is in the log:\n{log}");
     }
-    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(server.data_dir())?);
-    ensure!(
-        mode & 0o077 == 0,
-        "others can look into the data folder: {mode:o}"
-    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn others_of_the_machine_cannot_read_what_the_server_keeps() -> Result<()> {
+    let server = guarded().await?;
+    let folder = fs::metadata(server.data_dir())?.mode();
+    for entry in fs::read_dir(server.data_dir())? {
+        let entry = entry?;
+        let mode = folder & entry.metadata()?.mode();
+        ensure!(
+            mode & 0o077 == 0,
+            "{:?} is open to others: {mode:o}",
+            entry.file_name()
+        );
+    }
     Ok(())
 }
 
