@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limelight_protocol::{
     EventBody, Stream, TestRunId, Topic,
-    testing::{CaseCounts, CaseResult, CaseStatus, TestRun, TestRunStatus},
+    testing::{CaseResult, CaseStatus, TestRun},
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -38,19 +38,12 @@ impl World {
             synchronous: Synchronous::Off,
         };
         let (store, writer) = Store::open(options).await.unwrap();
-        let run = TestRun {
-            id: TestRunId(Uuid::now_v7()),
-            suite: "suite".into(),
-            status: TestRunStatus::Running,
-            counts: CaseCounts::default(),
-            started_at: clock::now(),
-            completed_at: None,
-            duration_s: None,
-            error: None,
-            started_by: "test".into(),
-            seq: 0,
-            cases: Vec::new(),
-        };
+        let run = TestRun::begun(
+            TestRunId(Uuid::now_v7()),
+            "suite".into(),
+            "test".into(),
+            clock::now(),
+        );
         Self {
             bus: Bus::default(),
             store,
