@@ -34,6 +34,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             actix_rt::System::new().block_on(cli::migrate::migrate(&config, &args))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::User(args) => {
+            let config = cli.global.load(Settings::default())?;
+            auth::secret::make_data_dir(&config.data_dir)?;
+            actix_rt::System::new().block_on(cli::user::user(&config, &args))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Bench(args) => {
             actix_rt::System::new().block_on(cli::bench::bench(&cli.global, &args))?;
             Ok(ExitCode::SUCCESS)

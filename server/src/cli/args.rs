@@ -58,6 +58,8 @@ pub enum Command {
     Run(RunArgs),
     /// Print a token that is signed with the data folder's secret.
     Token(TokenArgs),
+    /// Make a user, or change their password; it is read from the terminal or standard input.
+    User(UserArgs),
     /// Measure this machine.
     Bench(BenchArgs),
 }
@@ -119,6 +121,16 @@ pub struct TokenArgs {
     /// How long it is good, such as 30s, 15m, 1h or 7d.
     #[arg(long, default_value = "1h", value_parser = duration)]
     pub ttl: Duration,
+}
+
+/// Of `user`.
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    /// Name of the user.
+    pub name: String,
+    /// viewer, operator or admin; makes the user where there is none of that name.
+    #[arg(long, value_parser = role)]
+    pub role: Option<Role>,
 }
 
 /// Of `bench`.

@@ -2,7 +2,7 @@
 
 use limelight_protocol::{Timestamp, UserId, auth::Role};
 use sea_orm::{
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    ColumnTrait, EntityTrait, QueryFilter,
     sea_query::{Expr, OnConflict},
 };
 
@@ -80,15 +80,6 @@ impl Store {
         row.map(from_row).transpose()
     }
 
-    /// The user of this identifier.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn find_user(&self, id: UserId) -> Result<Option<User>> {
-        let row = user::Entity::find_by_id(id.0).one(self.read()).await?;
-        row.map(from_row).transpose()
-    }
-
     /// Makes a user without a password.
     ///
     /// # Errors
@@ -129,18 +120,6 @@ impl Store {
             .exec(&*writer)
             .await?;
         Ok(changed.rows_affected > 0)
-    }
-
-    /// Whether anybody can sign in with a password.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn any_password_set(&self) -> Result<bool> {
-        let count = user::Entity::find()
-            .filter(user::Column::PasswordHash.is_not_null())
-            .count(self.read())
-            .await?;
-        Ok(count > 0)
     }
 }
 

@@ -232,17 +232,13 @@ pub async fn users_are_made_once_and_may_have_a_password(database: Database) {
     ));
     let ids: HashSet<_> = [admin.id, ann.id].into();
     assert_eq!(ids.len(), 2);
-    assert!(!store.any_password_set().await.unwrap());
     assert!(
         store
             .set_password_hash(ann.id, Some("$argon2id$x"))
             .await
             .unwrap()
     );
-    assert!(store.any_password_set().await.unwrap());
     let found = store.find_user_by_name("ann").await.unwrap().unwrap();
     assert_eq!(found.password_hash.as_deref(), Some("$argon2id$x"));
-    assert_eq!(store.find_user(ann.id).await.unwrap(), Some(found));
     assert!(store.set_password_hash(ann.id, None).await.unwrap());
-    assert!(!store.any_password_set().await.unwrap());
 }
