@@ -170,6 +170,30 @@ pub struct TestRun {
     pub cases: Vec<CaseResult>,
 }
 
+impl TestRun {
+    /// A run that begins `at`, with nothing recorded yet.
+    #[must_use]
+    pub const fn begun(id: TestRunId, suite: String, by: String, at: Timestamp) -> Self {
+        Self {
+            id,
+            suite,
+            status: TestRunStatus::Running,
+            counts: CaseCounts {
+                passed: 0,
+                failed: 0,
+                skipped: 0,
+            },
+            started_at: at,
+            completed_at: None,
+            duration_s: None,
+            error: None,
+            started_by: by,
+            seq: 0,
+            cases: Vec::new(),
+        }
+    }
+}
+
 /// Body of `POST /api/dashboard/testing/run-suite` and `POST /api/testing/runs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -250,7 +250,10 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     file.try_lock().with_context(|| {
-        format!("the data folder {} is in use by another server", data_dir.display())
+        format!(
+            "the data folder {} is in use by another server",
+            data_dir.display()
+        )
     })?;
     Ok(file)
 }

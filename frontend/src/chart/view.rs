@@ -40,6 +40,17 @@ impl Unit {
         }
     }
 
+    /// A value beside the axis, where it is round.
+    fn tick(self, value: f64) -> String {
+        match self {
+            Self::Plain => format!("{value:.2}")
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned(),
+            _ => self.text(value).replace(".0 ", " "),
+        }
+    }
+
     /// Top and step of an axis that shows values up to `highest`.
     fn axis(self, highest: f64) -> (f64, f64) {
         let (least, step): (f64, fn(f64, f64) -> f64) = match self {
@@ -134,7 +145,7 @@ pub fn Chart(props: &ChartProps) -> Html {
                 span,
                 top,
                 step,
-                label: &|value| unit.text(value).replace(".0 ", " "),
+                label: &|value| unit.tick(value),
                 ink: (colour("--ink-2"), colour("--line")),
             };
             // Without a canvas the readout still tells the newest values.
@@ -205,5 +216,23 @@ pub fn Chart(props: &ChartProps) -> Html {
                 { cursor.unwrap_or_default() }
             </div>
         </figure>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_round_and_their_labels_short() {
+        assert_eq!(Unit::Percent.axis(3.0), (100.0, 25.0));
+        assert_eq!(Unit::Plain.axis(4.4), (5.0, 1.0));
+        assert_eq!(Unit::Bytes.axis(900.0), (1024.0, 256.0));
+        assert_eq!(
+            [0.0, 0.2, 12.0].map(|value| Unit::Plain.tick(value)),
+            ["0", "0.2", "12"]
+        );
+        assert_eq!(Unit::Bytes.tick(1024.0 * 1024.0 * 8.0), "8 MiB");
+        assert_eq!(Unit::BytesPerSecond.tick(1536.0), "1.5 KiB/s");
     }
 }

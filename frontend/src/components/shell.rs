@@ -46,8 +46,8 @@ pub fn Shell(props: &ProviderProps) -> Html {
     let links = entries.into_iter().map(|(entry, name, label, mark)| {
         let current = belongs(&route, &entry);
         html! {
-            <li data-testid={format!("nav-{name}")} id={format!("nav-{name}")}>
-                <NavLink to={entry} {label} {mark} {current} />
+            <li>
+                <NavLink id={format!("nav-{name}")} to={entry} {label} {mark} {current} />
             </li>
         }
     });
@@ -73,6 +73,7 @@ pub fn Shell(props: &ProviderProps) -> Html {
 
 #[derive(Properties, PartialEq)]
 struct NavLinkProps {
+    id: AttrValue,
     to: Route,
     label: AttrValue,
     mark: Icon,
@@ -95,7 +96,7 @@ fn NavLink(props: &NavLinkProps) -> Html {
         })
     };
     html! {
-        <a href={props.to.to_path()} aria-current={props.current.then_some("page")} title={props.label.clone()} {onclick}>
+        <a id={props.id.clone()} data-testid={props.id.clone()} href={props.to.to_path()} aria-current={props.current.then_some("page")} title={props.label.clone()} {onclick}>
             { icon(props.mark) }<span class="nav-label">{ &props.label }</span>
         </a>
     }

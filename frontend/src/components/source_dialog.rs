@@ -26,7 +26,7 @@ params:
   who: {type: string, default: world}
 nodes:
   greet:   {kind: command, run: \"echo hello {{ params.who }}\"}
-  wait:    {kind: sleep, seconds: 2, needs: [greet]}
+  wait:    {kind: sleep, duration_s: 2, needs: [greet]}
   approve: {kind: approval, needs: [wait], message: \"Enough?\"}
 ";
 

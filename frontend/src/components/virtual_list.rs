@@ -8,7 +8,7 @@ use web_sys::{Element, ResizeObserver};
 use yew::prelude::*;
 
 /// Rows kept ready above and below the view.
-const MARGIN: usize = 8;
+const MARGIN: usize = 40;
 
 /// A row that is taller than the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn only_the_rows_in_view_and_a_margin_are_drawn() {
-        assert_eq!(window(0.0, 280.0, 28.0, 100_000, None), 0..19);
-        assert_eq!(window(28_000.0, 280.0, 28.0, 100_000, None), 992..1_019);
-        assert_eq!(window(28_000.0, 280.0, 28.0, 1_005, None), 992..1_005);
+        assert_eq!(window(0.0, 280.0, 28.0, 100_000, None), 0..51);
+        assert_eq!(window(28_000.0, 280.0, 28.0, 100_000, None), 960..1_051);
+        assert_eq!(window(28_000.0, 280.0, 28.0, 1_005, None), 960..1_005);
         assert_eq!(window(500.0, 280.0, 28.0, 0, None), 0..0);
     }
 

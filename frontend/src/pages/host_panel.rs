@@ -26,8 +26,8 @@ const fn series(measure: Measure, name: &'static str, colour: &'static str) -> S
 const CPU: &[Series] = &[series(Measure::Cpu, "all cores", "--series-1")];
 const MEMORY: &[Series] = &[series(Measure::Memory, "used", "--series-2")];
 const NETWORK: &[Series] = &[
-    series(Measure::Received, "received", "--series-1"),
-    series(Measure::Sent, "sent", "--series-3"),
+    series(Measure::Received, "in", "--series-1"),
+    series(Measure::Sent, "out", "--series-3"),
 ];
 const LOAD: &[Series] = &[series(Measure::Load, "1 min", "--series-4")];
 

@@ -12,7 +12,7 @@ use limelight_protocol::{
     ws::{ClientFrame, ServerFrame},
 };
 
-use super::{Live, Phase, backoff::Backoff, frame};
+use super::{Live, Phase, backoff::Backoff};
 use crate::browser;
 
 /// Milliseconds between pings.
@@ -112,7 +112,7 @@ async fn converse(live: &Live) -> bool {
                 for message in chunk {
                     let Ok(Frame::Text(text)) = message else { return greeted };
                     // A frame of a newer server's kind is none of ours.
-                    let Ok(frame) = frame::parse(&text) else { continue };
+                    let Ok(frame) = serde_json::from_str::<ServerFrame>(&text) else { continue };
                     pulse.heard();
                     live.0.last_message.set(Some(browser::now()));
                     if matches!(frame, ServerFrame::Hello { .. }) {

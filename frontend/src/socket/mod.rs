@@ -5,7 +5,6 @@
 //! the link goes on trying behind their backs.
 
 mod backoff;
-mod frame;
 mod link;
 mod registry;
 

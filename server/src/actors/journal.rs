@@ -235,7 +235,10 @@ pub async fn append(
 async fn try_append(journal: &Handle<Journal>, append: &Arc<Append>) -> Appended {
     let lost = || AppendError::Store(StoreError::Lost("the journal is being restarted".into()));
     let (answer, answered) = oneshot::channel();
-    let write = Write { append: Arc::clone(append), answer };
+    let write = Write {
+        append: Arc::clone(append),
+        answer,
+    };
     journal.send(write).await.map_err(|_| lost())?;
     answered.await.map_err(|_| lost())?
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use actix_rt::ArbiterHandle;
 use limelight_protocol::{
     TestRunId,
-    testing::{CaseCounts, Suite, TestRun, TestRunStatus},
+    testing::{Suite, TestRun},
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -61,19 +61,12 @@ impl TestRuns {
     pub async fn start(&self, caller: &Caller, suite: &str) -> Result<TestRun, RunError> {
         let known = self.suites.iter().find(|known| known.name == suite);
         let suite = known.ok_or_else(|| RunError::UnknownSuite(suite.to_owned()))?;
-        let run = TestRun {
-            id: TestRunId(Uuid::now_v7()),
-            suite: suite.name.clone(),
-            status: TestRunStatus::Running,
-            counts: CaseCounts::default(),
-            started_at: clock::now(),
-            completed_at: None,
-            duration_s: None,
-            error: None,
-            started_by: caller.name.clone(),
-            seq: 0,
-            cases: Vec::new(),
-        };
+        let run = TestRun::begun(
+            TestRunId(Uuid::now_v7()),
+            suite.name.clone(),
+            caller.name.clone(),
+            clock::now(),
+        );
         let (answer, answered) = oneshot::channel();
         self.spawn(run, Some((suite.clone(), answer)));
         let lost = || RunError::Unavailable("the runner failed".to_owned());

@@ -38,7 +38,10 @@ impl World {
             synchronous: Synchronous::Off,
             ..Config::default()
         };
-        Self { app: App::open(&config).await.unwrap(), folder }
+        Self {
+            app: App::open(&config).await.unwrap(),
+            folder,
+        }
     }
 
     /// Another server on the same store; the first one's actors are halted, not finished.
@@ -60,18 +63,30 @@ impl World {
         };
         let store = &self.app.services.store;
         store.create_workflow(&Caller::system(), new).await.unwrap();
-        store.get_workflow_version(&Caller::system(), id, None).await.unwrap().unwrap()
+        store
+            .get_workflow_version(&Caller::system(), id, None)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     async fn start(&self, version: &StoredVersion) -> ExecutionId {
         let caller = Caller::system();
-        let started = self.app.coordinators.start(&caller, version, Execute::default(), None).await;
+        let started = self
+            .app
+            .coordinators
+            .start(&caller, version, Execute::default(), None)
+            .await;
         started.unwrap().id
     }
 
     async fn stored(&self, id: ExecutionId) -> Execution {
         let store = &self.app.services.store;
-        store.get_execution(&Caller::system(), id).await.unwrap().unwrap()
+        store
+            .get_execution(&Caller::system(), id)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// Follows the execution from its begin until `until` holds; checks that nothing is missing.
@@ -107,7 +122,10 @@ impl World {
     async fn ended(&self, id: ExecutionId) -> Execution {
         let view = self.follow(id, |view| view.status.is_terminal()).await;
         let stored = self.stored(id).await;
-        assert_eq!(stored.node_states, view.node_states, "the read model is not what events tell");
+        assert_eq!(
+            stored.node_states, view.node_states,
+            "the read model is not what events tell"
+        );
         assert_eq!((stored.status, stored.seq), (view.status, view.seq));
         stored
     }
@@ -131,7 +149,10 @@ async fn a_workflow_runs_to_its_end_and_its_log_is_stored_before_the_end_is_told
     assert_eq!(execution.node_states[2].outputs["x"], 1);
     let stream = Stream::Log(id, execution.node_states[2].node_id.clone());
     let store = &world.app.services.store;
-    let lines = store.read_stream(&Caller::system(), &stream, 0, 10).await.unwrap();
+    let lines = store
+        .read_stream(&Caller::system(), &stream, 0, 10)
+        .await
+        .unwrap();
     assert!(lines[0].wire.contains("hello"), "{lines:?}");
 }
 
@@ -155,14 +176,25 @@ async fn executions_end_whole_though_the_journal_panics_again_and_again() {
 #[actix_rt::test]
 async fn an_owner_that_was_replaced_writes_nothing_more() {
     let world = World::new().await;
-    let source = "name: gate\nnodes:\n  ask: {kind: approval}\n  then: {kind: noop, needs: [ask]}\n";
+    let source =
+        "name: gate\nnodes:\n  ask: {kind: approval}\n  then: {kind: noop, needs: [ask]}\n";
     let version = world.workflow(source).await;
     let id = world.start(&version).await;
     let waiting = |view: &Execution| view.node_states[0].status == NodeStatus::Waiting;
     let seq = world.follow(id, waiting).await.seq;
-    world.app.services.store.claim_execution(id, "another server").await.unwrap();
+    world
+        .app
+        .services
+        .store
+        .claim_execution(id, "another server")
+        .await
+        .unwrap();
     let node = limelight_protocol::NodeId::new("ask").unwrap();
-    let approve = Command::Approve { node, by: "me".into(), comment: None };
+    let approve = Command::Approve {
+        node,
+        by: "me".into(),
+        comment: None,
+    };
     // The stale owner is refused and leaves; a fresh one takes over with a number of its own.
     let approved = world.app.coordinators.control(id, approve).await.unwrap();
     assert_eq!(approved.seq, seq + 2);
@@ -191,10 +223,17 @@ async fn a_restart_goes_on_where_the_stream_ends() {
     };
     let view = world.follow(id, recovered).await;
     assert_eq!(view.node_states[0].attempt_count, 2);
-    assert_eq!(view.node_states[1].error.as_ref().unwrap().code, "interrupted");
+    assert_eq!(
+        view.node_states[1].error.as_ref().unwrap().code,
+        "interrupted"
+    );
     assert_eq!(view.node_states[2].status, NodeStatus::Waiting);
     let node = limelight_protocol::NodeId::new("ask").unwrap();
-    let approve = Command::Approve { node, by: "me".into(), comment: None };
+    let approve = Command::Approve {
+        node,
+        by: "me".into(),
+        comment: None,
+    };
     world.app.coordinators.control(id, approve).await.unwrap();
     assert_eq!(world.ended(id).await.status, ExecutionStatus::Failed);
 }
@@ -202,12 +241,16 @@ async fn a_restart_goes_on_where_the_stream_ends() {
 #[actix_rt::test]
 async fn a_command_that_does_not_fit_changes_nothing() {
     let world = World::new().await;
-    let version = world.workflow("name: short\nnodes:\n  a: {kind: noop}\n").await;
+    let version = world
+        .workflow("name: short\nnodes:\n  a: {kind: noop}\n")
+        .await;
     let id = world.start(&version).await;
     let ended = world.ended(id).await;
     let resume = Command::Resume { by: "me".into() };
     let refused = world.app.coordinators.control(id, resume).await;
-    let Err(ControlError::Rejected(rejection)) = refused else { panic!("{refused:?}") };
+    let Err(ControlError::Rejected(rejection)) = refused else {
+        panic!("{refused:?}")
+    };
     assert_eq!(rejection.code, "already_ended");
     assert_eq!(world.stored(id).await, ended);
 }
@@ -215,7 +258,9 @@ async fn a_command_that_does_not_fit_changes_nothing() {
 #[actix_rt::test]
 async fn the_same_idempotency_key_starts_once() {
     let world = World::new().await;
-    let version = world.workflow("name: short\nnodes:\n  a: {kind: noop}\n").await;
+    let version = world
+        .workflow("name: short\nnodes:\n  a: {kind: noop}\n")
+        .await;
     let coordinators = &world.app.coordinators;
     let caller = Caller::system();
     let start = || coordinators.start(&caller, &version, Execute::default(), Some("key"));

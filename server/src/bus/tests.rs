@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use limelight_protocol::{
     EventBody, Stream, TestRunId, Topic,
-    testing::{CaseCounts, CaseResult, CaseStatus, TestRun, TestRunStatus},
+    testing::{CaseResult, CaseStatus, TestRun},
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -33,22 +33,24 @@ impl World {
     async fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let url = DatabaseUrl::Sqlite(folder.path().join("test.db"));
-        let options = StoreOptions { url, synchronous: Synchronous::Off };
-        let (store, writer) = Store::open(options).await.unwrap();
-        let run = TestRun {
-            id: TestRunId(Uuid::now_v7()),
-            suite: "suite".into(),
-            status: TestRunStatus::Running,
-            counts: CaseCounts::default(),
-            started_at: clock::now(),
-            completed_at: None,
-            duration_s: None,
-            error: None,
-            started_by: "test".into(),
-            seq: 0,
-            cases: Vec::new(),
+        let options = StoreOptions {
+            url,
+            synchronous: Synchronous::Off,
         };
-        Self { bus: Bus::default(), store, writer, run, _folder: folder }
+        let (store, writer) = Store::open(options).await.unwrap();
+        let run = TestRun::begun(
+            TestRunId(Uuid::now_v7()),
+            "suite".into(),
+            "test".into(),
+            clock::now(),
+        );
+        Self {
+            bus: Bus::default(),
+            store,
+            writer,
+            run,
+            _folder: folder,
+        }
     }
 
     async fn commit(&mut self, count: u64) -> Vec<Arc<CommittedEvent>> {
@@ -74,7 +76,10 @@ impl World {
             first_seq,
             events,
             fence: None,
-            read_model: ReadModel::TestRun { run: Box::new(self.run.clone()), new_cases: vec![] },
+            read_model: ReadModel::TestRun {
+                run: Box::new(self.run.clone()),
+                new_cases: vec![],
+            },
         };
         self.writer.commit(vec![append]).await.remove(0).unwrap()
     }
@@ -154,7 +159,9 @@ async fn what_is_committed_while_a_feed_reads_the_store_comes_once() {
     let mut world = World::new().await;
     world.commit_and_publish(200).await;
     let mut feed = world.feed(0);
-    let FeedItem::Events { events, .. } = feed.next().await else { panic!("no events") };
+    let FeedItem::Events { events, .. } = feed.next().await else {
+        panic!("no events")
+    };
     let mut positions: Vec<_> = events.iter().map(|event| event.position).collect();
     // These are in the store and in the tail.
     world.commit_and_publish(50).await;
@@ -167,7 +174,12 @@ async fn followers_of_other_topics_are_not_told() {
     let mut world = World::new().await;
     let topic = Topic::TestRun(TestRunId(Uuid::now_v7()));
     let mut other = Feed::subscribe(&world.bus, world.store.clone(), Caller::system(), topic);
-    let mut tests = Feed::subscribe(&world.bus, world.store.clone(), Caller::system(), Topic::Tests);
+    let mut tests = Feed::subscribe(
+        &world.bus,
+        world.store.clone(),
+        Caller::system(),
+        Topic::Tests,
+    );
     world.commit_and_publish(3).await;
     assert_eq!(read_to(&mut tests, 3).await.0, all(1, 3));
     tokio::select! {

@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use limelight_engine::Definition;
 use limelight_protocol::{
     EventBody, ExecutionStatus, Stream, TestRunId, Topic, WorkflowId,
-    testing::{CaseCounts, CaseResult, CaseStatus, TestRun, TestRunStatus},
+    testing::{CaseResult, CaseStatus, TestRun},
     workflow::Execute,
 };
 use serde_json::json;
@@ -251,19 +251,12 @@ async fn journal(config: &Config, args: &BenchArgs) -> anyhow::Result<()> {
 }
 
 fn test_run() -> TestRun {
-    TestRun {
-        id: TestRunId(Uuid::now_v7()),
-        suite: "bench".to_owned(),
-        status: TestRunStatus::Running,
-        counts: CaseCounts::default(),
-        started_at: clock::now(),
-        completed_at: None,
-        duration_s: None,
-        error: None,
-        started_by: "bench".to_owned(),
-        seq: 0,
-        cases: Vec::new(),
-    }
+    TestRun::begun(
+        TestRunId(Uuid::now_v7()),
+        "bench".to_owned(),
+        "bench".to_owned(),
+        clock::now(),
+    )
 }
 
 /// An append of `batch` events; one row of the run itself is written with it.

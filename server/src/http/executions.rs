@@ -1,26 +1,22 @@
-//! Executions: reading and control.
+//! Executions: reading them.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, Bytes, ServiceConfig},
+    HttpResponse,
+    web::{self, ServiceConfig},
 };
-use limelight_engine::Command;
 use limelight_protocol::{
     Execution, ExecutionId, ExecutionStatus, NodeId, NodeState, Problem, Stream, WorkflowId,
-    auth::Role,
-    rest::{Page, Verdict},
-    workflow::{Execute, Started},
+    rest::Page,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{body::optional_json, paging};
+use super::paging;
 use crate::{
-    actors::{coordinator::ControlError, coordinators::StartError},
     app::App,
     auth::Caller,
     error::ApiError,
-    store::{CommittedEvent, ExecutionFilter, StoredVersion},
+    store::{CommittedEvent, ExecutionFilter},
 };
 
 /// Registers the routes.
@@ -32,138 +28,20 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("/nodes").route(web::get().to(nodes)))
         .service(one("/events").route(web::get().to(events)))
         .service(one("/logs/{node}").route(web::get().to(logs)))
-        .service(one("/artifacts").route(web::get().to(artifacts)))
-        .service(one("/pause").route(web::post().to(pause)))
-        .service(one("/resume").route(web::post().to(resume)))
-        .service(one("/cancel").route(web::post().to(cancel)))
-        .service(one("/nodes/{node}/retry").route(web::post().to(retry)))
-        .service(one("/nodes/{node}/approve").route(web::post().to(approve)))
-        .service(one("/nodes/{node}/reject").route(web::post().to(reject)));
+        .service(one("/artifacts").route(web::get().to(artifacts)));
 }
-
-/// Longest `Idempotency-Key`, in bytes.
-const LONGEST_KEY: usize = 255;
 
 fn not_found(id: ExecutionId) -> ApiError {
     ApiError::not_found("execution_not_found", format!("there is no execution {id}"))
 }
 
-async fn found(app: &App, caller: &Caller, id: ExecutionId) -> Result<Execution, ApiError> {
+/// An execution.
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn found(app: &App, caller: &Caller, id: ExecutionId) -> Result<Execution, ApiError> {
     let execution = app.services.store.get_execution(caller, id).await?;
     execution.ok_or_else(|| not_found(id))
-}
-
-/// The `Idempotency-Key` of a request.
-///
-/// # Errors
-/// 400 when it is empty, too long or not text.
-pub fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
-    let Some(value) = request.headers().get("Idempotency-Key") else {
-        return Ok(None);
-    };
-    match value.to_str() {
-        Ok(key) if (1..=LONGEST_KEY).contains(&key.len()) => Ok(Some(key)),
-        _ => {
-            let detail = format!("Idempotency-Key must be 1 to {LONGEST_KEY} visible characters");
-            Err(ApiError::bad_request("invalid_idempotency_key", detail))
-        }
-    }
-}
-
-/// Starts an execution and answers 202 once its begin is committed.
-///
-/// # Errors
-/// 422 when the parameters do not fit, 503 when it could not be committed.
-pub async fn start(
-    app: &App,
-    caller: &Caller,
-    version: &StoredVersion,
-    execute: Execute,
-    key: Option<&str>,
-) -> Result<HttpResponse, ApiError> {
-    let execution = app
-        .coordinators
-        .start(caller, version, execute, key)
-        .await?;
-    let location = ("Location", format!("/api/executions/{}", execution.id));
-    Ok(HttpResponse::Accepted()
-        .insert_header(location)
-        .json(Started {
-            execution_id: execution.id,
-            workflow_id: execution.workflow_id,
-            status: execution.status,
-            started_at: execution.started_at.unwrap_or_default(),
-        }))
-}
-
-impl From<StartError> for ApiError {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Params(faults) => Self::invalid_params(faults),
-            StartError::Definition(faults) => Self::invalid_workflow(faults),
-            StartError::Store(error) => error.into(),
-            StartError::Control(error) => error.into(),
-        }
-    }
-}
-
-impl From<ControlError> for ApiError {
-    fn from(error: ControlError) -> Self {
-        match error {
-            ControlError::Rejected(rejection) if rejection.code == "unknown_node" => {
-                Self::not_found("node_not_found", rejection.detail)
-            }
-            ControlError::Rejected(rejection) => Self::conflict(rejection.code, rejection.detail),
-            ControlError::Unavailable => Self::unavailable(
-                "execution_unavailable",
-                "the execution could not be reached in time; look how it stands, then try again",
-            ),
-        }
-    }
-}
-
-/// What controls of one execution answer.
-type Controlled = Result<web::Json<Execution>, ApiError>;
-/// What controls of all executions of a workflow answer.
-pub type ControlAll = Result<web::Json<Page<Execution>>, ApiError>;
-
-async fn control(app: &App, caller: &Caller, id: ExecutionId, command: Command) -> Controlled {
-    caller.require(Role::Operator)?;
-    found(app, caller, id).await?;
-    app.coordinators.control(id, command).await?;
-    Ok(web::Json(found(app, caller, id).await?))
-}
-
-/// Gives a command to every live execution of a workflow; those it does not fit are passed over.
-///
-/// # Errors
-/// When the store fails, or an execution could not be reached.
-pub async fn control_all(
-    app: &App,
-    caller: &Caller,
-    workflow: WorkflowId,
-    command: Command,
-) -> ControlAll {
-    caller.require(Role::Operator)?;
-    let mut items = Vec::new();
-    for id in app
-        .services
-        .store
-        .live_executions_of_workflow(caller, workflow)
-        .await?
-    {
-        match app.coordinators.control(id, command.clone()).await {
-            Ok(execution) => items.push(execution),
-            Err(ControlError::Rejected(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let total = Some(items.len() as u64);
-    Ok(web::Json(Page {
-        items,
-        next_cursor: None,
-        total,
-    }))
 }
 
 /// Query of [`list`].
@@ -220,7 +98,11 @@ pub async fn list(
         (status = 200, description = "The execution", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
     ))]
-pub async fn get(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
+pub async fn get(
+    app: web::Data<App>,
+    caller: Caller,
+    id: web::Path<ExecutionId>,
+) -> Result<web::Json<Execution>, ApiError> {
     Ok(web::Json(found(&app, &caller, *id).await?))
 }
 
@@ -313,9 +195,13 @@ pub async fn events(
 }
 
 /// A node's path within an execution.
-type NodePath = web::Path<(ExecutionId, String)>;
+pub type NodePath = web::Path<(ExecutionId, String)>;
 
-async fn found_node(
+/// A node of an execution.
+///
+/// # Errors
+/// 404 when there is no such execution or node.
+pub async fn found_node(
     app: &App,
     caller: &Caller,
     path: &NodePath,
@@ -392,155 +278,4 @@ pub async fn artifacts(
         next_cursor: None,
         total,
     }))
-}
-
-/// Start no further node; running attempts go on.
-#[utoipa::path(post, path = "/api/executions/{id}/pause", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
-    responses(
-        (status = 200, description = "Paused", body = Execution),
-        (status = 404, description = "No such execution", body = Problem),
-        (status = 409, description = "It is not running", body = Problem),
-    ))]
-pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
-    control(
-        &app,
-        &caller,
-        *id,
-        Command::Pause {
-            by: caller.name.clone(),
-        },
-    )
-    .await
-}
-
-/// Go on after a pause.
-#[utoipa::path(post, path = "/api/executions/{id}/resume", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
-    responses(
-        (status = 200, description = "Resumed", body = Execution),
-        (status = 404, description = "No such execution", body = Problem),
-        (status = 409, description = "It is not paused", body = Problem),
-    ))]
-pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
-    control(
-        &app,
-        &caller,
-        *id,
-        Command::Resume {
-            by: caller.name.clone(),
-        },
-    )
-    .await
-}
-
-/// Call it off: running attempts are stopped, nothing more starts.
-#[utoipa::path(post, path = "/api/executions/{id}/cancel", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
-    responses(
-        (status = 200, description = "Cancelled", body = Execution),
-        (status = 404, description = "No such execution", body = Problem),
-        (status = 409, description = "It has ended", body = Problem),
-    ))]
-pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
-    control(
-        &app,
-        &caller,
-        *id,
-        Command::Cancel {
-            by: caller.name.clone(),
-        },
-    )
-    .await
-}
-
-/// Try a failed node again, and what depends on it.
-#[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/retry", tag = "executions",
-    params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
-    ),
-    responses(
-        (status = 200, description = "It is tried again", body = Execution),
-        (status = 404, description = "No such execution or node", body = Problem),
-        (status = 409, description = "It has not failed", body = Problem),
-    ))]
-pub async fn retry(app: web::Data<App>, caller: Caller, path: NodePath) -> Controlled {
-    let (id, node) = found_node(&app, &caller, &path).await?;
-    control(
-        &app,
-        &caller,
-        id,
-        Command::RetryNode {
-            node,
-            by: caller.name.clone(),
-        },
-    )
-    .await
-}
-
-/// Say yes to a node that waits for it.
-#[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/approve", tag = "executions",
-    params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
-    ),
-    request_body = Option<Verdict>,
-    responses(
-        (status = 200, description = "Approved", body = Execution),
-        (status = 404, description = "No such execution or node", body = Problem),
-        (status = 409, description = "It does not wait for an approval", body = Problem),
-    ))]
-pub async fn approve(
-    app: web::Data<App>,
-    caller: Caller,
-    path: NodePath,
-    body: Bytes,
-) -> Controlled {
-    let (id, node) = found_node(&app, &caller, &path).await?;
-    let Verdict { comment } = optional_json(&body)?;
-    control(
-        &app,
-        &caller,
-        id,
-        Command::Approve {
-            node,
-            by: caller.name.clone(),
-            comment,
-        },
-    )
-    .await
-}
-
-/// Say no to a node that waits for an approval; the node fails.
-#[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/reject", tag = "executions",
-    params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
-    ),
-    request_body = Option<Verdict>,
-    responses(
-        (status = 200, description = "Rejected", body = Execution),
-        (status = 404, description = "No such execution or node", body = Problem),
-        (status = 409, description = "It does not wait for an approval", body = Problem),
-    ))]
-pub async fn reject(
-    app: web::Data<App>,
-    caller: Caller,
-    path: NodePath,
-    body: Bytes,
-) -> Controlled {
-    let (id, node) = found_node(&app, &caller, &path).await?;
-    let Verdict { comment } = optional_json(&body)?;
-    control(
-        &app,
-        &caller,
-        id,
-        Command::Reject {
-            node,
-            by: caller.name.clone(),
-            comment,
-        },
-    )
-    .await
 }

@@ -5,6 +5,7 @@
 
 pub mod actors;
 mod body;
+pub mod control;
 pub mod dashboard;
 pub mod events;
 pub mod executions;
@@ -28,6 +29,7 @@ pub fn configure(config: &mut ServiceConfig) {
     auth::endpoints::configure(config);
     workflows::configure(config);
     executions::configure(config);
+    control::configure(config);
     runs::configure(config);
     events::configure(config);
     metrics::configure(config);

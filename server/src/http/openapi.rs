@@ -7,7 +7,9 @@ use actix_web::{
 use utoipa::OpenApi;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::{actors, dashboard, events, executions, health, metrics, runs, test_runs, workflows};
+use super::{
+    actors, control, dashboard, events, executions, health, metrics, runs, test_runs, workflows,
+};
 use crate::auth::endpoints as auth;
 
 /// The description.
@@ -45,12 +47,12 @@ use crate::auth::endpoints as auth;
         executions::events,
         executions::logs,
         executions::artifacts,
-        executions::pause,
-        executions::resume,
-        executions::cancel,
-        executions::retry,
-        executions::approve,
-        executions::reject,
+        control::pause,
+        control::resume,
+        control::cancel,
+        control::retry,
+        control::approve,
+        control::reject,
         runs::list,
         runs::start,
         runs::get,

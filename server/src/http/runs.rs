@@ -11,7 +11,10 @@ use limelight_protocol::{
     workflow::{Execute, StartRun, Started},
 };
 
-use super::executions::{self, Filter, idempotency_key};
+use super::{
+    control::{self, idempotency_key},
+    executions::{self, Filter},
+};
 use crate::{app::App, auth::Caller, error::ApiError};
 
 /// Registers the routes.
@@ -78,7 +81,7 @@ pub async fn start(
         name,
         labels,
     };
-    executions::start(&app, &caller, &version, execute, idempotency_key(&request)?).await
+    control::start(&app, &caller, &version, execute, idempotency_key(&request)?).await
 }
 
 /// A run with its node states.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{
     body::optional_json,
-    executions::{ControlAll, control_all, idempotency_key, start},
+    control::{ControlAll, control_all, idempotency_key, start},
     paging::{self, Paging},
 };
 use crate::{

@@ -123,20 +123,33 @@ pub fn NodeView(props: &NodeProps) -> Html {
         look.map_or("tone-plain", |look| look.tone),
         props.selected.then_some("selected"),
     );
-    let spoken = format!("{name}, {}, {line}", node.kind.as_str());
+    let shown = shorten(name, if attempts > 1 { 15 } else { 18 });
+    let tries = if attempts > 1 {
+        format!(" ×{attempts}")
+    } else {
+        String::new()
+    };
+    // Begins with what is seen, as those expect who speak to their browser.
+    let mut spoken = format!(
+        "{shown} {}{tries}, {}",
+        shorten(&line, 24),
+        node.kind.as_str()
+    );
+    if shown != name {
+        spoken = format!("{spoken}, {name}");
+    }
     let mark = look.map_or(Icon::of_kind(node.kind), |look| look.icon);
     html! {
         <g ref={element} {class} transform={format!("translate({:.0} {:.0})", corner.0, corner.1)} tabindex="-1" role="button"
             aria-label={spoken} aria-pressed={props.selected.to_string()} id={format!("node-{}", node.id)}
             data-testid={format!("node-{}", node.id)} data-status={look.map(|look| look.text)} {onclick} {onkeydown}>
-            <title aria-hidden="true">{ name.to_owned() }</title>
             <rect class="box" width={WIDTH.to_string()} height={HEIGHT.to_string()} rx="7" />
             <rect class="edge-mark" width="4" height={HEIGHT.to_string()} rx="2" />
             <path class="icon" transform="translate(13 15)" d={mark.path()} />
-            <text aria-hidden="true" class="name" x="38" y="20">{ shorten(name, if attempts > 1 { 16 } else { 19 }) }</text>
-            <text aria-hidden="true" class="line" x="38" y="36">{ shorten(&line, 24) }</text>
+            <text class="name" x="38" y="20">{ shown }</text>{ " " }
+            <text class="line" x="38" y="36">{ shorten(&line, 24) }</text>{ " " }
             if look.is_some() { <path class="kind" transform={format!("translate({} 25) scale(0.8)", WIDTH - 20.0)} d={Icon::of_kind(node.kind).path()} /> }
-            if attempts > 1 { <text aria-hidden="true" class="attempts" x={(WIDTH - 8.0).to_string()} y="18">{ format!("×{attempts}") }</text> }
+            if attempts > 1 { <text class="attempts" x={(WIDTH - 8.0).to_string()} y="18">{ format!("×{attempts}") }</text> }
             if let Some(progress) = progress {
                 <rect class="bar" x="4" y={(HEIGHT - 3.0).to_string()} height="3"
                     width={format!("{:.0}", (WIDTH - 8.0) * (progress / 100.0).clamp(0.0, 1.0))} />

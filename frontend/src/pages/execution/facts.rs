@@ -49,7 +49,6 @@ pub fn Facts(props: &FactsProps) -> Html {
                 <span class="num" title={execution.started_at.map(browser::local_date_time)}><Ago at={execution.started_at} /></span>
             }) }
             { fact("By", html! { &execution.started_by }) }
-            if let Some(phase) = &execution.current_phase { { fact("Phase", html! { phase }) } }
             { fact("Events", html! { <span class="num">{ format::count(execution.seq) }</span> }) }
             { fact("Execution", html! { <span class="mono">{ execution.id.to_string() }</span> }) }
             if !execution.labels.is_empty() { { fact("Labels", html! { <>{ for labels }</> }) } }

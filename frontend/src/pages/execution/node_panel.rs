@@ -56,10 +56,10 @@ pub fn NodePanel(props: &NodePanelProps) -> Html {
         .and_then(|definition| definition.name.clone())
         .unwrap_or_else(|| props.id.to_string());
     html! {
-        <aside class="panel node-panel" id="node-panel" data-testid="node-panel" data-node={props.id.to_string()} aria-labelledby="node-panel-heading">
+        <aside class="panel node-panel" id="selected-node" data-testid="selected-node" data-node={props.id.to_string()} aria-labelledby="selected-node-heading">
             <header class="panel-head">
-                <h2 id="node-panel-heading">{ name }</h2>
-                { status_mark(state.status, Some("node-status")) }
+                <h2 id="selected-node-heading">{ name }</h2>
+                { status_mark(state.status, Some("selected-node-status")) }
                 <div class="aside">
                     <button type="button" class="quiet" aria-label="Close the node" title="Close (Esc)" onclick={props.onclose.reform(|_: MouseEvent| ())}>{ icon(Icon::Cross) }</button>
                 </div>
@@ -97,7 +97,7 @@ fn error(state: &NodeState) -> Html {
     };
     let past = state.status != NodeStatus::Failed;
     html! {
-        <div class={classes!("note", if past { "tone-wait" } else { "tone-bad" })} data-testid="node-error">
+        <div class={classes!("note", if past { "tone-wait" } else { "tone-bad" })} data-testid="selected-node-error">
             { icon(Look::from(NodeStatus::Failed).icon) }
             <span>
                 if past { { "The attempt before failed: " } }
