@@ -24,13 +24,12 @@ impl Gate {
         self.0.path().join("open")
     }
 
-    /// Shell text, free of quotes, that waits until the gate is open.
+    /// Shell text, free of quotes, that waits until the gate is open, or gone with its test.
     #[must_use]
     pub fn wait(&self) -> String {
-        format!(
-            "until [ -e {} ]; do sleep 0.02; done",
-            self.path().display()
-        )
+        let (open, folder) = (self.path(), self.0.path());
+        let (open, folder) = (open.display(), folder.display());
+        format!("until [ -e {open} ] || [ ! -d {folder} ]; do sleep 0.02; done")
     }
 
     /// Opens it.
