@@ -45,6 +45,9 @@ use crate::{
 
 /// Largest body a request may have, bytes: a definition of the largest size and some JSON around it.
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
+/// How long answers under way, and connections that only idle, may hold up a stop, seconds. Less
+/// than the whole stop may take, so that the journal is closed in any case.
+const ANSWERS_GRACE_S: u64 = 3;
 /// How long a command may take to end after SIGTERM.
 const COMMAND_GRACE: Duration = Duration::from_secs(5);
 
@@ -292,7 +295,7 @@ fn serve_on(
         // Without it a small frame may wait 40 ms for the one before it to be acknowledged.
         .tcp_nodelay(true)
         .disable_signals()
-        .shutdown_timeout(config.shutdown_s.ceil() as u64)
+        .shutdown_timeout(ANSWERS_GRACE_S)
         .listen(listener)?
         .run())
 }

@@ -80,6 +80,12 @@ impl Lease {
         self.vitals.handled();
     }
 
+    /// For those who send to the actor past its handle and must count that.
+    #[must_use]
+    pub fn vitals(&self) -> Arc<Vitals> {
+        Arc::clone(&self.vitals)
+    }
+
     /// Counts a message the actor sends to itself past its handle.
     pub fn sent_to_self(&self) {
         self.vitals.sent();

@@ -276,8 +276,9 @@ impl Coordinator {
         };
         let (stopper, signal) = Stopper::new();
         live.attempts.entry((node, attempt)).or_default().stopper = Some(stopper);
-        let addr = ctx.address();
+        let (addr, vitals) = (ctx.address(), self.lease.vitals());
         let progress = move |progress, message| {
+            vitals.sent();
             addr.do_send(Fed(Command::Progress {
                 node,
                 attempt,
