@@ -138,7 +138,7 @@ async fn the_program_sees_its_own_variables_and_none_of_the_servers() {
         "LIMELIGHT_ATTEMPT=2",
         "LIMELIGHT_EXECUTION_ID=00000000-0000-0000-0000-000000000000",
         "LIMELIGHT_NODE_ID=build",
-        "LIMELIGHT_SERVER=mark",
+        "LIMELIGHT_SERVER_MARK=mark",
     ] {
         assert!(lines.contains(&line), "{line} is missing in {lines:?}");
     }
