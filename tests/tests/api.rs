@@ -178,6 +178,13 @@ async fn what_a_program_prints_can_be_read_as_its_log() -> Result<()> {
             reply.body
         );
     }
+    let whole = api
+        .get(&format!("/api/executions/{id}/logs/a?format=text"))
+        .await?;
+    let mut lines: Vec<&str> = whole.body.lines().collect();
+    // Standard output and standard error are two pipes: their order is not given.
+    lines.sort_unstable();
+    ensure!(lines == ["one", "three", "two"], "{}", whole.body);
     Ok(())
 }
 

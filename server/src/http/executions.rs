@@ -27,7 +27,6 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(one("").route(web::get().to(get)))
         .service(one("/nodes").route(web::get().to(nodes)))
         .service(one("/events").route(web::get().to(events)))
-        .service(one("/logs/{node}").route(web::get().to(logs)))
         .service(one("/artifacts").route(web::get().to(artifacts)));
 }
 
@@ -127,7 +126,7 @@ pub async fn nodes(
     }))
 }
 
-/// Query of [`events`] and [`logs`].
+/// Query of what reads a stream by pages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct After {
@@ -156,7 +155,11 @@ fn event_page(
         .body(body)
 }
 
-async fn stream_page(
+/// A page of a stream.
+///
+/// # Errors
+/// 400 for a limit that is not taken; and when the store fails.
+pub async fn stream_page(
     app: &App,
     caller: &Caller,
     stream: &Stream,
@@ -219,27 +222,6 @@ pub async fn found_node(
             Err(ApiError::not_found("node_not_found", detail))
         }
     }
-}
-
-/// The output of a node, oldest line first.
-#[utoipa::path(get, path = "/api/executions/{id}/logs/{node}", tag = "executions",
-    params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
-        After,
-    ),
-    responses(
-        (status = 200, description = "`{epoch, items, next_after, more}` of `node:log` events", body = Object),
-        (status = 404, description = "No such execution or node", body = Problem),
-    ))]
-pub async fn logs(
-    app: web::Data<App>,
-    caller: Caller,
-    path: NodePath,
-    query: web::Query<After>,
-) -> Result<HttpResponse, ApiError> {
-    let (id, node) = found_node(&app, &caller, &path).await?;
-    stream_page(&app, &caller, &Stream::Log(id, node), &query).await
 }
 
 /// A file that a node named.

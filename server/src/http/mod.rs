@@ -10,6 +10,7 @@ pub mod dashboard;
 pub mod events;
 pub mod executions;
 pub mod health;
+pub mod logs;
 pub mod metrics;
 pub mod middleware;
 pub mod openapi;
@@ -30,6 +31,7 @@ pub fn configure(config: &mut ServiceConfig) {
     workflows::configure(config);
     executions::configure(config);
     control::configure(config);
+    logs::configure(config);
     runs::configure(config);
     events::configure(config);
     metrics::configure(config);

@@ -8,7 +8,8 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    actors, control, dashboard, events, executions, health, metrics, runs, test_runs, workflows,
+    actors, control, dashboard, events, executions, health, logs, metrics, runs, test_runs,
+    workflows,
 };
 use crate::auth::endpoints as auth;
 
@@ -45,7 +46,7 @@ use crate::auth::endpoints as auth;
         executions::get,
         executions::nodes,
         executions::events,
-        executions::logs,
+        logs::logs,
         executions::artifacts,
         control::pause,
         control::resume,

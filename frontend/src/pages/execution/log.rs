@@ -86,7 +86,10 @@ pub fn Log(props: &LogProps) -> Html {
         let follow = follow.setter();
         Callback::from(move |at_end: bool| follow.set(at_end))
     };
-    let whole = format!("{}?limit=500", api::log_path(props.execution, &props.node));
+    let whole = format!(
+        "{}?format=text",
+        api::log_path(props.execution, &props.node)
+    );
     let empty = if props.running {
         "No output yet."
     } else {
