@@ -12,8 +12,8 @@ use std::{
 use actix_rt::{Arbiter, ArbiterHandle};
 use limelight_engine::{Command, Definition};
 use limelight_protocol::{
-    Execution, ExecutionId, ExecutionStatus, NodeState, Timestamp, error::Fault,
-    event::WorkflowStarted, workflow::Execute,
+    Execution, ExecutionId, ExecutionStatus, Timestamp, error::Fault, event::WorkflowStarted,
+    workflow::Execute,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -141,7 +141,7 @@ impl Coordinators {
             by: caller.name.clone(),
             total_nodes: definition.nodes().len() as u32,
         };
-        let execution = pending(id, version, &definition, &started);
+        let execution = pending(id, version, &started);
         let handle = self.spawn(id, true);
         let (answer, answered) = oneshot::channel();
         let begin = Begin {
@@ -260,17 +260,7 @@ async fn in_time(
     }
 }
 
-fn pending(
-    id: ExecutionId,
-    version: &StoredVersion,
-    definition: &Definition,
-    started: &WorkflowStarted,
-) -> Execution {
-    let node_states: Vec<_> = definition
-        .nodes()
-        .iter()
-        .map(|node| NodeState::new(node.id.clone()))
-        .collect();
+fn pending(id: ExecutionId, version: &StoredVersion, started: &WorkflowStarted) -> Execution {
     Execution {
         id,
         execution_id: id,
@@ -289,6 +279,7 @@ fn pending(
         duration_s: None,
         started_by: started.by.clone(),
         seq: 0,
-        node_states,
+        // They come from the run, with its first commit.
+        node_states: Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use super::{Answer, Coordinator, Live, outbox::Outbox};
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Begin {
-    /// The execution, pending.
+    /// The execution, pending, without node states.
     pub execution: Box<Execution>,
     /// What it performs.
     pub definition: Arc<Definition>,

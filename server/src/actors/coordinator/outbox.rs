@@ -18,6 +18,7 @@ use crate::{
 
 /// Decisions in order, and the execution's row as they leave it.
 pub struct Outbox {
+    /// Without node states: it is cloned with every commit, and the run has them.
     execution: Execution,
     /// `None` until the first commit gives it.
     fence: Option<u64>,
