@@ -119,6 +119,7 @@ impl App {
         };
         let parts = JournalParts {
             writer: Arc::new(Mutex::new(writer)),
+            store: store.clone(),
             hub,
             head,
             metrics: metrics.clone(),

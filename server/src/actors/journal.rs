@@ -24,7 +24,7 @@ use super::{
     supervisor::{Handle, Lease, Supervised},
 };
 use crate::{
-    store::{Append, AppendError, CommittedEvent, JournalWriter, StoreError},
+    store::{Append, AppendError, CommittedEvent, JournalWriter, Store, StoreError},
     telemetry::{Metrics, events::CommitFailed},
 };
 
@@ -47,6 +47,8 @@ pub type Appended = Result<Vec<Arc<CommittedEvent>>, AppendError>;
 pub struct JournalParts {
     /// The writer; it outlives the actor.
     pub writer: Arc<Mutex<JournalWriter>>,
+    /// Where to read how far the journal is.
+    pub store: Store,
     /// Told of every commit.
     pub hub: Handle<Hub>,
     /// Newest committed position.
@@ -73,6 +75,19 @@ impl Journal {
             waiting: Vec::new(),
             committing: false,
         }
+    }
+
+    /// Reads how far the journal is. A value that failed, and a connection that broke, may have
+    /// committed what nobody was told of; the hub then sends followers to the store.
+    fn read_head(&self, ctx: &mut Context<Self>) {
+        let store = self.parts.store.clone();
+        let read = async move { store.head().await }.into_actor(self);
+        ctx.spawn(read.map(|head, journal, _| match head {
+            Ok(head) => {
+                journal.parts.head.fetch_max(head, Release);
+            }
+            Err(error) => tracing::warn!(%error, "the journal's head cannot be read"),
+        }));
     }
 
     fn next_batch(&mut self) -> Vec<Write> {
@@ -102,6 +117,12 @@ impl Journal {
         let commit = async move { writer.lock().await.commit(appends).await };
         ctx.spawn(commit.into_actor(self).map(move |results, journal, ctx| {
             journal.committing = false;
+            if results
+                .iter()
+                .any(|result| matches!(result, Err(AppendError::Store(_))))
+            {
+                journal.read_head(ctx);
+            }
             journal.committed(results, answers, size, began);
             journal.commit(ctx);
         }));
@@ -129,7 +150,7 @@ impl Journal {
             self.parts
                 .metrics
                 .observe_commit(events.len(), began.elapsed());
-            self.parts.head.store(last.position, Release);
+            self.parts.head.fetch_max(last.position, Release);
             // A batch that the hub has no room for is noticed there and read from the store.
             let _ = self.parts.hub.try_send(Publish(events));
         }
@@ -146,6 +167,10 @@ impl Supervised for Journal {
 
 impl Actor for Journal {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.read_head(ctx);
+    }
 }
 
 /// An append, and where to say what came of it.

@@ -4,20 +4,30 @@ use std::sync::Arc;
 
 use limelight_engine::{Command, Definition};
 use limelight_protocol::{
-    Event, Execution, ExecutionId, ExecutionStatus, NodeStatus, Stream, Topic, WorkflowId,
+    Event, EventBody, Execution, ExecutionId, ExecutionStatus, NodeStatus, Stream, TestRunId,
+    Topic, WorkflowId,
+    testing::{TestRun, TestRunStarted},
     workflow::Execute,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{coordinator::ControlError, journal::Crash, supervisor::install_panic_hook};
+use super::{
+    coordinator::ControlError,
+    journal::{Crash, append},
+    supervisor::install_panic_hook,
+};
 use crate::{
     app::App,
     auth::Caller,
     bus::{Feed, FeedItem},
     clock,
     config::Config,
-    store::{DatabaseUrl, NewWorkflow, StoredVersion, Synchronous},
+    services::Services,
+    store::{
+        Append, DatabaseUrl, NewWorkflow, PendingEvent, ReadModel, Store, StoreOptions,
+        StoredVersion, Synchronous,
+    },
 };
 
 struct World {
@@ -170,6 +180,67 @@ async fn executions_end_whole_though_the_journal_panics_again_and_again() {
     }
     for id in started {
         assert_eq!(world.ended(id).await.status, ExecutionStatus::Completed);
+    }
+}
+
+#[actix_rt::test]
+async fn what_a_failed_journal_had_committed_reaches_viewers_though_nobody_was_told() {
+    let world = World::new().await;
+    let Services {
+        bus,
+        store,
+        journal,
+        ..
+    } = &*world.app.services;
+    let mut feed = Feed::subscribe(bus, store.clone(), Caller::system(), Topic::Tests);
+    feed.after(0);
+    let run = TestRun::begun(
+        TestRunId(Uuid::now_v7()),
+        "s".into(),
+        "me".into(),
+        clock::now(),
+    );
+    let started = |seq: u64| Append {
+        stream: Stream::TestRun(run.id),
+        workflow_id: None,
+        execution_id: None,
+        first_seq: seq,
+        events: vec![PendingEvent {
+            node_id: None,
+            timestamp: clock::now(),
+            body: EventBody::TestStarted(TestRunStarted {
+                test_run_id: run.id,
+                suite: "s".into(),
+                by: "me".into(),
+            }),
+        }],
+        fence: None,
+        read_model: ReadModel::TestRun {
+            run: Box::new(TestRun { seq, ..run.clone() }),
+            new_cases: Vec::new(),
+        },
+    };
+    append(journal.clone(), started(1)).await.unwrap();
+    assert_eq!(next_position(&mut feed).await, 1);
+    // Behind the actor's back: committed, and nobody told.
+    let url = DatabaseUrl::Sqlite(world.folder.path().join("test.db"));
+    let options = StoreOptions {
+        url,
+        synchronous: Synchronous::Off,
+    };
+    let (_, mut writer) = Store::open(options).await.unwrap();
+    writer.commit(vec![started(2)]).await.remove(0).unwrap();
+    let _ = journal.send(Crash).await;
+    assert_eq!(next_position(&mut feed).await, 2);
+}
+
+async fn next_position(feed: &mut Feed) -> u64 {
+    loop {
+        match feed.next().await {
+            FeedItem::Events { events, .. } => return events[0].position,
+            FeedItem::Lagged { .. } => {}
+            FeedItem::Failed(error) => panic!("{error}"),
+        }
     }
 }
 
