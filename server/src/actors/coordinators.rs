@@ -114,8 +114,10 @@ impl Coordinators {
         let params = definition
             .resolve_params(&execute.params)
             .map_err(StartError::Params)?;
-        // Keys of different callers have nothing to do with each other.
-        let key = idempotency_key.map(|key| format!("{}/{key}", caller.name));
+        // Keys of different callers have nothing to do with each other. The length keeps them apart
+        // even where a name holds the separator.
+        let name = &caller.name;
+        let key = idempotency_key.map(|key| format!("{}:{name}/{key}", name.len()));
         let _held = match &key {
             Some(key) => {
                 let held = self.keyed.lock().await;
