@@ -72,8 +72,10 @@
 //!   attempts count on. What another failure holds back as well stays skipped. An execution that had
 //!   ended goes on (`workflow:resumed`).
 //! - **Recovery.** After a restart of the server, attempts that were running are `interrupted`: tried
-//!   again at once without a charge to their budget, or failed where the policy is `never`. Requests
-//!   for slots are repeated; sleeps, approvals and pauses before a retry stand.
+//!   again without a charge to their budget, or failed where the policy is `never`. From the third
+//!   interruption in a row there is a pause before the next attempt, and the tenth fails the node: it
+//!   may be what ends the server. Requests for slots are repeated; sleeps, approvals and pauses
+//!   before a retry stand.
 //! - **Attempts** count 1, 2, 3, ... in one node of one execution. What an attempt that is no longer
 //!   active reports, is rejected as `stale_attempt`; that is harmless.
 //!

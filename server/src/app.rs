@@ -35,7 +35,7 @@ use crate::{
     clock,
     config::Config,
     demo, error,
-    executor::{self, orphans, slots::Slots},
+    executor::{self, at_work::AtWork, orphans, slots::Slots},
     http,
     services::Services,
     store::{Store, StoreOptions},
@@ -138,6 +138,7 @@ impl App {
             supervision,
             metrics,
             slots: Slots::new(config.command_slots),
+            at_work: AtWork::default(),
             http_client: executor::http_client()?,
             working_dir: std::env::current_dir().context("the working folder is not readable")?,
             owner: Uuid::now_v7().to_string().into(),
@@ -183,11 +184,16 @@ impl App {
         );
     }
 
-    /// Stops the work, lets the journal finish, and closes the store.
-    pub async fn close(&self) {
+    /// Stops the work, and waits until every program it started has ended.
+    pub async fn halt(&self) {
         self.services.slots.close();
         self.coordinators.halt().await;
         self.test_runs.halt().await;
+    }
+
+    /// Stops the work, lets the journal finish, and closes the store.
+    pub async fn close(&self) {
+        self.halt().await;
         close_journal(&self.services.journal).await;
         self.services.store.clone().close().await;
     }
@@ -326,6 +332,12 @@ impl Server {
                 "stopped before everything had ended"
             );
         }
+        // Whatever could not be waited for is ended here: no program outlives its server.
+        let mark = app.services.store.epoch().to_owned();
+        let left = web::block(move || orphans::kill_orphans(&mark)).await?;
+        if left > 0 {
+            tracing::warn!(left, "killed what commands had left behind");
+        }
         serving.await??;
         Ok(())
     }
@@ -334,7 +346,8 @@ impl Server {
 async fn stop_all(app: &App, http: &ServerHandle) {
     app.stopping.begin();
     app.sessions.close_all();
-    // Answers under way wait for commits, so the journal closes after them.
-    http.stop(true).await;
+    // Side by side: programs have their grace while answers under way are given.
+    tokio::join!(http.stop(true), app.halt());
+    // Those answers waited for commits, so the journal closes after them.
     app.close().await;
 }

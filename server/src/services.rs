@@ -8,7 +8,7 @@ use crate::{
         supervisor::{Handle, Supervision},
     },
     bus::Bus,
-    executor::slots::Slots,
+    executor::{at_work::AtWork, slots::Slots},
     store::Store,
     telemetry::Metrics,
 };
@@ -28,6 +28,8 @@ pub struct Services {
     pub metrics: Metrics,
     /// How many attempts may run at once.
     pub slots: Slots,
+    /// Which executions have attempts at work.
+    pub at_work: AtWork,
     /// For `http` nodes.
     pub http_client: reqwest::Client,
     /// Working folder of commands that name none.

@@ -65,10 +65,13 @@ impl Run {
                 self.start_over(node, retrying);
             }
             EventBody::NodeRetrying(retrying) => {
-                let interrupted = |code: &str| code == INTERRUPTED;
+                let book = &mut self.books[node];
                 let error = retrying.error.as_ref();
-                if !error.is_some_and(|error| interrupted(&error.code)) {
-                    self.books[node].failures += 1;
+                if error.is_some_and(|error| error.code == INTERRUPTED) {
+                    book.interruptions += 1;
+                } else {
+                    book.failures += 1;
+                    book.interruptions = 0;
                 }
             }
             _ => {}
@@ -115,7 +118,7 @@ impl Run {
     /// Somebody asked for another try of `node`: it and what was reset have their budgets afresh,
     /// and whatever depends on it waits for it again.
     fn start_over(&mut self, node: usize, retrying: &Retrying) {
-        self.books[node].failures = 0;
+        self.books[node].begin_afresh();
         for id in &retrying.reset {
             let Some(place) = self.definition.index_of(id) else {
                 continue;
@@ -127,7 +130,7 @@ impl Run {
                 attempt_count: self.nodes[place].attempt_count,
                 ..NodeState::new(id.clone())
             };
-            self.books[place].failures = 0;
+            self.books[place].begin_afresh();
         }
         for dependent in self.transitive_dependents(node) {
             let needs = &self.definition.nodes()[dependent].needs;

@@ -12,6 +12,13 @@ use crate::{definition::RetryPolicy, retry};
 /// Code of the error of an attempt that was cut off through no fault of its own.
 pub(super) const INTERRUPTED: &str = "interrupted";
 
+/// After this many interruptions in a row the node is given up: it may be what ends the server.
+const MOST_INTERRUPTIONS: u32 = 10;
+/// So many interruptions in a row are followed by another attempt at once.
+const FREE_INTERRUPTIONS: u32 = 2;
+/// Longest pause after an interruption, seconds.
+const LONGEST_PAUSE_S: f64 = 60.0;
+
 impl Deciding<'_> {
     pub(super) fn fail(&mut self, node: usize, error: NodeError, retryable: bool) {
         if error.code == INTERRUPTED {
@@ -31,15 +38,29 @@ impl Deciding<'_> {
         }
     }
 
-    /// The attempt was cut off: that does not count against its policy.
+    /// The attempt was cut off: that does not count against its policy. A node that is cut off again
+    /// and again pauses between its attempts, so that the server can be used meanwhile, and is given
+    /// up in the end.
     pub(super) fn interrupt(&mut self, node: usize, error: NodeError) {
-        match self.run.definition.nodes()[node].retry {
-            RetryPolicy::Backoff(_) => self.retry(node, error, self.now),
-            RetryPolicy::Never => {
-                let duration_s = self.duration_s(node);
-                self.give_up(node, error, duration_s);
-            }
+        let interruptions = self.run.books[node].interruptions + 1;
+        let again = matches!(
+            self.run.definition.nodes()[node].retry,
+            RetryPolicy::Backoff(_)
+        );
+        if again && interruptions < MOST_INTERRUPTIONS {
+            let pause_s = pause_after_s(interruptions);
+            self.retry(node, error, self.now.plus_s(pause_s));
+            return;
         }
+        let error = if again {
+            let NodeError { code, message } = error;
+            let message = format!("{message}; so were the {MOST_INTERRUPTIONS} attempts up to it");
+            NodeError { code, message }
+        } else {
+            error
+        };
+        let duration_s = self.duration_s(node);
+        self.give_up(node, error, duration_s);
     }
 
     fn retry(&mut self, node: usize, error: NodeError, at: Timestamp) {
@@ -86,6 +107,16 @@ impl Deciding<'_> {
                 let reason = SkipReason::Upstream;
                 self.emit(Some(dependent), EventBody::NodeSkipped(Skipped { reason }));
             }
+        }
+    }
+}
+
+/// Seconds to wait after so many interruptions in a row: none at first, then 1, 2, 4, ...
+fn pause_after_s(interruptions: u32) -> f64 {
+    match interruptions.checked_sub(FREE_INTERRUPTIONS + 1) {
+        None => 0.0,
+        Some(further) => {
+            f64::from(1_u32.checked_shl(further).unwrap_or(u32::MAX)).min(LONGEST_PAUSE_S)
         }
     }
 }

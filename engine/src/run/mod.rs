@@ -65,6 +65,16 @@ struct Book {
     unmet: usize,
     /// Failed attempts that count against the retry policy.
     failures: u32,
+    /// Attempts in a row that were interrupted.
+    interruptions: u32,
+}
+
+impl Book {
+    /// Somebody wants the node tried again: earlier failures do not count.
+    const fn begin_afresh(&mut self) {
+        self.failures = 0;
+        self.interruptions = 0;
+    }
 }
 
 impl Run {
@@ -86,7 +96,7 @@ impl Run {
                 .iter()
                 .map(|node| Book {
                     unmet: node.needs.len(),
-                    failures: 0,
+                    ..Book::default()
                 })
                 .collect(),
             ready: BTreeSet::new(),

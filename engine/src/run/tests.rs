@@ -660,6 +660,39 @@ fn after_a_restart_running_attempts_are_tried_again_unless_that_is_forbidden() {
 }
 
 #[test]
+fn a_node_that_every_restart_interrupts_pauses_and_is_given_up_in_the_end() {
+    let mut story = Story::of("  a: {kind: command, run: ls}\n");
+    let mut pauses = Vec::new();
+    for _ in 1..10 {
+        story.grant("a").tell(Command::Recover);
+        let due = story.run.node_state(0).due_at;
+        pauses.push(due.map_or(0.0, |at| at.since_s(story.now)));
+        if story.run.node_state(0).status == NodeStatus::Pending {
+            story.fire("a", TimerPurpose::Retry);
+        }
+    }
+    assert_eq!(pauses, [0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]);
+    story.grant("a").tell(Command::Recover);
+    assert_eq!(story.error("a"), "interrupted");
+    assert_eq!(story.run.status(), ExecutionStatus::Failed);
+    // Somebody who asks for it gets all attempts anew.
+    story.retry("a").grant("a").tell(Command::Recover);
+    assert_eq!(story.run.node_state(0).status, NodeStatus::Queued);
+}
+
+#[test]
+fn an_attempt_that_fails_by_itself_ends_the_row_of_interruptions() {
+    let mut story =
+        Story::of("  a: {kind: command, run: ls, retry: {max_attempts: 9, backoff_s: 0}}\n");
+    for _ in 0..7 {
+        story.grant("a").tell(Command::Recover);
+        story.grant("a").tell(Command::Recover);
+        assert_eq!(story.run.node_state(0).status, NodeStatus::Queued);
+        story.grant("a").fail("a");
+    }
+}
+
+#[test]
 fn events_of_another_story_are_not_replayed() {
     let definition = Arc::new(Definition::parse("name: w\nnodes: {a: {kind: noop}}").unwrap());
     let begun = EventBody::NodeStarted(limelight_protocol::event::Attempted { attempt: 1 });

@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use actix_rt::{Arbiter, ArbiterHandle};
-use limelight_engine::{Command, Definition};
+use limelight_engine::Command;
 use limelight_protocol::{
     Execution, ExecutionId, ExecutionStatus, Timestamp, error::Fault, event::WorkflowStarted,
     workflow::Execute,
@@ -20,7 +20,10 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    coordinator::{Begin, Control, ControlError, Coordinator, Halt},
+    coordinator::{
+        Begin, Beginning, Control, ControlError, Coordinator, Halt, Inspect, Loader, NewRow,
+    },
+    keys::{self, Keys, Started},
     supervisor::{Handle, supervise},
 };
 use crate::{
@@ -32,9 +35,6 @@ use crate::{
 /// How long a caller waits while a coordinator or the journal is being restarted.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY_EVERY: Duration = Duration::from_millis(50);
-/// Parsed definitions kept for further starts.
-const DEFINITIONS: usize = 128;
-
 /// Why an execution did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -47,9 +47,15 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The coordinator or the journal failed before the commit.
+    /// The engine does not allow it.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// It was not committed in time; it may be yet, as this execution.
+    #[error("the execution did not begin in time")]
+    Pending(ExecutionId),
 }
 
 /// All coordinators.
@@ -58,9 +64,9 @@ pub struct Coordinators {
     arbiters: Vec<Arbiter>,
     next_arbiter: AtomicUsize,
     live: Arc<Mutex<HashMap<ExecutionId, Handle<Coordinator>>>>,
-    definitions: Mutex<HashMap<(limelight_protocol::WorkflowId, u32), Arc<Definition>>>,
-    /// Held while an idempotency key is looked up and its execution begun.
-    keyed: tokio::sync::Mutex<()>,
+    loader: Arc<Loader>,
+    keys: Keys,
+    halting: AtomicBool,
 }
 
 impl Coordinators {
@@ -72,8 +78,9 @@ impl Coordinators {
             arbiters: (0..threads.max(1)).map(|_| Arbiter::new()).collect(),
             next_arbiter: AtomicUsize::new(0),
             live: Arc::default(),
-            definitions: Mutex::default(),
-            keyed: tokio::sync::Mutex::default(),
+            loader: Arc::default(),
+            keys: Keys::default(),
+            halting: AtomicBool::new(false),
         }
     }
 
@@ -83,26 +90,11 @@ impl Coordinators {
         self.live.lock().len()
     }
 
-    fn definition(&self, version: &StoredVersion) -> Result<Arc<Definition>, StartError> {
-        let key = (version.workflow.id, version.workflow.version);
-        if let Some(known) = self.definitions.lock().get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        let parsed = Definition::parse(&version.source).map_err(StartError::Definition)?;
-        let parsed = Arc::new(parsed);
-        let mut definitions = self.definitions.lock();
-        if definitions.len() >= DEFINITIONS {
-            definitions.clear();
-        }
-        definitions.insert(key, Arc::clone(&parsed));
-        Ok(parsed)
-    }
-
     /// Starts an execution and waits until its begin is committed. With an idempotency key that
     /// was used before, gives the execution that was started then.
     ///
     /// # Errors
-    /// See [`StartError`]; in every case nothing was started.
+    /// See [`StartError`]; except after [`StartError::Pending`] nothing was started.
     pub async fn start(
         &self,
         caller: &Caller,
@@ -110,57 +102,113 @@ impl Coordinators {
         execute: Execute,
         idempotency_key: Option<&str>,
     ) -> Result<Execution, StartError> {
-        let definition = self.definition(version)?;
+        let workflow = &version.workflow;
+        let definition = self
+            .loader
+            .definition(workflow.id, workflow.version, &version.source)
+            .map_err(StartError::Definition)?;
         let params = definition
             .resolve_params(&execute.params)
             .map_err(StartError::Params)?;
-        // Keys of different callers have nothing to do with each other. The length keeps them apart
-        // even where a name holds the separator.
-        let name = &caller.name;
-        let key = idempotency_key.map(|key| format!("{}:{name}/{key}", name.len()));
-        let _held = match &key {
-            Some(key) => {
-                let held = self.keyed.lock().await;
-                let known = self
-                    .services
-                    .store
-                    .execution_by_idempotency_key(caller, key)
-                    .await?;
-                if let Some(execution) = known {
-                    return Ok(execution);
-                }
-                Some(held)
-            }
-            None => None,
-        };
         let id = ExecutionId(Uuid::now_v7());
         let started = WorkflowStarted {
-            workflow_name: version.workflow.name.clone(),
-            workflow_version: version.workflow.version,
+            workflow_name: workflow.name.clone(),
+            workflow_version: workflow.version,
             params,
             name: execute.name,
             labels: execute.labels,
             by: caller.name.clone(),
             total_nodes: definition.nodes().len() as u32,
         };
-        let execution = pending(id, version, &started);
-        let handle = self.spawn(id, true);
-        let (answer, answered) = oneshot::channel();
-        let begin = Begin {
-            execution: Box::new(execution),
+        let Some(key) = idempotency_key else {
+            let beginning = self.beginning(id, version, definition, started, None);
+            return self.begin(beginning).await;
+        };
+        // Keys of different callers have nothing to do with each other. The length keeps them apart
+        // even where a name holds the separator.
+        let name = &caller.name;
+        let key = format!("{}:{name}/{key}", name.len());
+        let request = keys::fingerprint(workflow.id, &started);
+        let turn = self.keys.turn(&key).await;
+        let known = match turn.started() {
+            Some(earlier) if earlier.request != request => return Err(StartError::KeyReused),
+            // Whether it has begun is yet to be seen.
+            Some(earlier) => self.inspect(earlier.id).await?,
+            None => None,
+        };
+        let store = &self.services.store;
+        let known = match known {
+            Some(execution) => Some(execution),
+            None => store.execution_by_idempotency_key(caller, &key).await?,
+        };
+        if let Some(execution) = known {
+            turn.settled();
+            return Ok(execution);
+        }
+        turn.starts(Started { id, request });
+        let beginning = self.beginning(id, version, definition, started, Some(key));
+        let told = self.begin(beginning).await;
+        if !matches!(told, Err(StartError::Pending(_))) {
+            turn.settled();
+        }
+        told
+    }
+
+    fn beginning(
+        &self,
+        id: ExecutionId,
+        version: &StoredVersion,
+        definition: Arc<limelight_engine::Definition>,
+        started: WorkflowStarted,
+        idempotency_key: Option<String>,
+    ) -> Beginning {
+        Beginning {
+            execution: Box::new(pending(id, version, &started)),
             definition,
             started,
-            idempotency_key: key,
-            answer,
+            row: NewRow {
+                owner: Arc::clone(&self.services.owner),
+                idempotency_key,
+            },
+        }
+    }
+
+    async fn begin(&self, beginning: Beginning) -> Result<Execution, StartError> {
+        let id = beginning.execution.id;
+        let (answer, answered) = oneshot::channel();
+        // Nobody has it yet, so nothing has begun when it is not taken.
+        let taken = self
+            .spawn(id, true)?
+            .send(Begin { beginning, answer })
+            .await;
+        taken.map_err(|_| ControlError::Unavailable)?;
+        match in_time(answered).await {
+            Err(ControlError::Unknown) => Err(StartError::Pending(id)),
+            told => Ok(told?),
+        }
+    }
+
+    /// The execution with everything that was decided until now committed; `None` when it has no
+    /// coordinator.
+    async fn inspect(&self, id: ExecutionId) -> Result<Option<Execution>, StartError> {
+        let handle = self.live.lock().get(&id).cloned();
+        let Some(handle) = handle else {
+            return Ok(None);
         };
-        handle
-            .send(begin)
-            .await
-            .map_err(|_| ControlError::Unavailable)?;
-        Ok(in_time(answered).await?)
+        let (answer, answered) = oneshot::channel();
+        if handle.send(Inspect(answer)).await.is_err() {
+            return Err(StartError::Pending(id));
+        }
+        match in_time(answered).await {
+            Ok(execution) => Ok(Some(execution)),
+            Err(_) => Err(StartError::Pending(id)),
+        }
     }
 
     /// Gives a command to an execution, and the execution as it stands once that is committed.
+    ///
+    /// A command is given again only where it is certain that nobody decided on it, so that none is
+    /// obeyed twice.
     ///
     /// # Errors
     /// When the engine does not allow it, or nobody could be reached for five seconds.
@@ -172,22 +220,18 @@ impl Coordinators {
         let patience = tokio::time::Instant::now() + PATIENCE;
         loop {
             let (answer, answered) = oneshot::channel();
-            let handle = self.find_or_load(id);
-            if handle
-                .send(Control {
-                    command: command.clone(),
-                    answer,
-                })
-                .await
-                .is_ok()
-            {
-                let result = in_time(answered).await;
-                if !matches!(result, Err(ControlError::Unavailable)) {
-                    return result;
-                }
-            }
-            if tokio::time::Instant::now() >= patience {
-                return Err(ControlError::Unavailable);
+            let control = Control {
+                command: command.clone(),
+                answer,
+            };
+            let told = match self.find_or_load(id)?.send(control).await {
+                Ok(()) => in_time(answered).await,
+                // It was lost with the mailbox, unread.
+                Err(_) => Err(ControlError::Unavailable),
+            };
+            let again = matches!(told, Err(ControlError::Unavailable));
+            if !again || tokio::time::Instant::now() >= patience {
+                return told;
             }
             tokio::time::sleep(RETRY_EVERY).await;
         }
@@ -200,50 +244,71 @@ impl Coordinators {
     pub async fn recover(&self) -> Result<usize, StoreError> {
         let ids = self.services.store.live_execution_ids().await?;
         for &id in &ids {
-            self.find_or_load(id);
+            // It cannot be stopping while it starts.
+            let _ = self.find_or_load(id);
         }
         Ok(ids.len())
     }
 
-    /// Stops every coordinator and its attempts; what was committed goes on at the next start.
+    /// Stops every coordinator and its attempts, and waits until all of these have ended; what was
+    /// committed goes on at the next start.
     pub async fn halt(&self) {
-        let handles: Vec<_> = self.live.lock().values().cloned().collect();
-        for handle in &handles {
-            // One that is being restarted just now has nothing at work.
-            let _ = handle.send(Halt).await;
-        }
+        let handles: Vec<_> = {
+            let live = self.live.lock();
+            self.halting.store(true, Relaxed);
+            live.values().cloned().collect()
+        };
+        // All at once: each waits for the programs it has to end. One that is being restarted just
+        // now has nothing at work but what is waited for below, and gets no slot any more.
+        futures_util::future::join_all(handles.into_iter().map(|handle| async move {
+            if handle.send(Halt).await.is_ok() {
+                handle.ended().await;
+            }
+        }))
+        .await;
+        self.services.at_work.until_empty().await;
     }
 
-    fn find_or_load(&self, id: ExecutionId) -> Handle<Coordinator> {
-        if let Some(handle) = self.live.lock().get(&id) {
-            return handle.clone();
-        }
+    /// The coordinator of an execution, started if it has none.
+    fn find_or_load(&self, id: ExecutionId) -> Result<Handle<Coordinator>, ControlError> {
         self.spawn(id, false)
     }
 
-    fn spawn(&self, id: ExecutionId, fresh: bool) -> Handle<Coordinator> {
+    fn spawn(&self, id: ExecutionId, fresh: bool) -> Result<Handle<Coordinator>, ControlError> {
         let mut live = self.live.lock();
         if let Some(handle) = live.get(&id) {
-            return handle.clone();
+            return Ok(handle.clone());
+        }
+        // Under the lock, so that whoever halts them sees all.
+        if self.halting.load(Relaxed) {
+            return Err(ControlError::Unavailable);
         }
         let handle = supervise(
             &self.services.supervision,
             &self.arbiter(),
             format!("executions/{id}"),
-            Coordinator::factory(Arc::clone(&self.services), id, fresh),
+            Coordinator::factory(
+                Arc::clone(&self.services),
+                Arc::clone(&self.loader),
+                id,
+                fresh,
+            ),
         );
         live.insert(id, handle.clone());
         self.services.metrics.set_executions_running(live.len());
         drop(live);
         let (all, ended) = (Arc::clone(&self.live), handle.clone());
+        let keys = self.keys.clone();
         let metrics = self.services.metrics.clone();
         actix_rt::spawn(async move {
             ended.ended().await;
             let mut live = all.lock();
             live.remove(&id);
             metrics.set_executions_running(live.len());
+            drop(live);
+            keys.forget(id);
         });
-        handle
+        Ok(handle)
     }
 
     fn arbiter(&self) -> ArbiterHandle {
@@ -258,11 +323,16 @@ async fn in_time(
 ) -> Result<Execution, ControlError> {
     match tokio::time::timeout(PATIENCE, answered).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) | Err(_) => Err(ControlError::Unavailable),
+        // Too late, or its coordinator failed: whether it was committed, only the store knows.
+        Ok(Err(_)) | Err(_) => Err(ControlError::Unknown),
     }
 }
 
-fn pending(id: ExecutionId, version: &StoredVersion, started: &WorkflowStarted) -> Execution {
+pub(super) fn pending(
+    id: ExecutionId,
+    version: &StoredVersion,
+    started: &WorkflowStarted,
+) -> Execution {
     Execution {
         id,
         execution_id: id,

@@ -9,6 +9,7 @@ pub mod coordinators;
 pub mod host_collector;
 pub mod hub;
 pub mod journal;
+mod keys;
 pub mod supervisor;
 pub mod test_runner;
 pub mod test_runs;

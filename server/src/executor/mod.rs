@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use limelight_protocol::{ExecutionId, NodeId, TestRunId, event::LogSource, execution::NodeError};
 use serde_json::{Map, Value};
 
+pub mod at_work;
 mod child;
 mod command;
 mod directive;
@@ -157,11 +158,11 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn passing(code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn passing(code: &str, message: impl Into<String>) -> Self {
         Self::new(code, message.into(), true)
     }
 
-    fn lasting(code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn lasting(code: &str, message: impl Into<String>) -> Self {
         Self::new(code, message.into(), false)
     }
 

@@ -89,6 +89,17 @@ impl From<StartError> for ApiError {
             StartError::Definition(faults) => Self::invalid_workflow(faults),
             StartError::Store(error) => error.into(),
             StartError::Control(error) => error.into(),
+            StartError::KeyReused => Self::invalid(
+                "idempotency_key_reused",
+                "this Idempotency-Key was used for another request",
+            ),
+            StartError::Pending(id) => Self::unavailable(
+                "execution_pending",
+                format!(
+                    "it could not be committed in time and may begin yet, as execution {id}: ask \
+                     /api/executions/{id}, or send the request again with the same Idempotency-Key"
+                ),
+            ),
         }
     }
 }
@@ -102,7 +113,12 @@ impl From<ControlError> for ApiError {
             ControlError::Rejected(rejection) => Self::conflict(rejection.code, rejection.detail),
             ControlError::Unavailable => Self::unavailable(
                 "execution_unavailable",
-                "the execution could not be reached in time; look how it stands, then try again",
+                "the execution could not be reached in time and nothing was done; try again",
+            ),
+            ControlError::Unknown => Self::unavailable(
+                "execution_unavailable",
+                "it could not be committed in time and may be done yet: look how the execution \
+                 stands, then try again",
             ),
         }
     }

@@ -1,17 +1,22 @@
 //! Rebuilds an execution from the store: its definition, and every event of its stream.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use limelight_engine::{Definition, Run};
-use limelight_protocol::{Event, Execution, ExecutionId, Stream};
+use limelight_protocol::{Event, Execution, ExecutionId, Stream, WorkflowId, error::Fault};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::{
     auth::Caller,
-    services::Services,
     store::{Store, StoreError},
 };
 
 const PAGE: u64 = 1000;
+/// Executions loaded at a time: a start with thousands of them must leave the store to others, too.
+const LOADS: usize = 8;
+/// Parsed definitions kept for further starts and loads.
+const DEFINITIONS: usize = 128;
 
 /// An execution as the store has it.
 pub struct Loaded {
@@ -38,27 +43,79 @@ impl From<StoreError> for LoadError {
     }
 }
 
-/// Loads an execution and makes this process its owner. `None` when there is no such execution.
-pub async fn load(services: Arc<Services>, id: ExecutionId) -> Result<Option<Loaded>, LoadError> {
-    let store = &services.store;
-    let Some((_, _, source)) = store.pinned_definition(id).await? else {
-        return Ok(None);
-    };
-    // From here on no append of an earlier owner is taken, so the stream stands still.
-    let fence = store.claim_execution(id, &services.owner).await?;
-    let definition = Definition::parse(&source)
-        .map_err(|faults| LoadError::Corrupt(format!("its definition is faulty: {faults:?}")))?;
-    let mut run = Run::new(Arc::new(definition)).with_id(id);
-    replay(store, id, &mut run).await?;
-    let Some(mut execution) = store.get_execution(&Caller::system(), id).await? else {
-        return Ok(None);
-    };
-    execution.node_states.clear();
-    Ok(Some(Loaded {
-        run,
-        execution,
-        fence,
-    }))
+/// Loads executions, a few at a time, and parses each definition once.
+pub struct Loader {
+    turns: Semaphore,
+    definitions: Mutex<HashMap<(WorkflowId, u32), Arc<Definition>>>,
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self {
+            turns: Semaphore::new(LOADS),
+            definitions: Mutex::default(),
+        }
+    }
+}
+
+impl Loader {
+    /// A version's definition, parsed now or earlier.
+    ///
+    /// # Errors
+    /// Its faults, when this version of the server does not accept it.
+    pub fn definition(
+        &self,
+        workflow: WorkflowId,
+        version: u32,
+        source: &str,
+    ) -> Result<Arc<Definition>, Vec<Fault>> {
+        let key = (workflow, version);
+        if let Some(known) = self.definitions.lock().get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let parsed = Arc::new(Definition::parse(source)?);
+        let mut definitions = self.definitions.lock();
+        if definitions.len() >= DEFINITIONS {
+            definitions.clear();
+        }
+        definitions.insert(key, Arc::clone(&parsed));
+        Ok(parsed)
+    }
+
+    /// Loads an execution and makes `owner` its owner. `None` when there is no such execution.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub async fn load(
+        &self,
+        store: &Store,
+        owner: &str,
+        id: ExecutionId,
+    ) -> Result<Option<Loaded>, LoadError> {
+        // It is never closed.
+        let _turn = self.turns.acquire().await;
+        let Some((workflow, version, source)) = store.pinned_definition(id).await? else {
+            return Ok(None);
+        };
+        let definition = self
+            .definition(workflow, version, &source)
+            .map_err(|faults| {
+                LoadError::Corrupt(format!("its definition is faulty: {faults:?}"))
+            })?;
+        // From here on no append of an earlier owner is taken, so the stream stands still.
+        let fence = store.claim_execution(id, owner).await?;
+        let mut run = Run::new(definition).with_id(id);
+        replay(store, id, &mut run).await?;
+        let Some(mut execution) = store.get_execution(&Caller::system(), id).await? else {
+            return Ok(None);
+        };
+        execution.node_states.clear();
+        Ok(Some(Loaded {
+            run,
+            execution,
+            fence,
+        }))
+    }
 }
 
 async fn replay(store: &Store, id: ExecutionId, run: &mut Run) -> Result<(), LoadError> {

@@ -1,25 +1,24 @@
 //! What a coordinator is told, and by whom.
 
-use std::{collections::HashMap, sync::Arc};
+use actix::{Handler, Message};
+use limelight_engine::Command;
 
-use actix::{ActorContext, Handler, Message};
-use limelight_engine::{Command, Definition, Run};
-use limelight_protocol::{Execution, event::WorkflowStarted};
-
-use super::{Answer, Coordinator, Live, outbox::Outbox};
+use super::{
+    Answer, ControlError, Coordinator,
+    attempts::Grant,
+    machine::{Beginning, Machine},
+};
+use crate::{
+    clock,
+    executor::{Failure, Success},
+};
 
 /// Begins the execution this coordinator was made for.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Begin {
-    /// The execution, pending, without node states.
-    pub execution: Box<Execution>,
-    /// What it performs.
-    pub definition: Arc<Definition>,
-    /// Of its first event.
-    pub started: WorkflowStarted,
-    /// Scoped by its caller.
-    pub idempotency_key: Option<String>,
+    /// What begins.
+    pub beginning: Beginning,
     /// Where to answer.
     pub answer: Answer,
 }
@@ -29,20 +28,16 @@ impl Handler<Begin> for Coordinator {
 
     fn handle(&mut self, begin: Begin, ctx: &mut Self::Context) {
         self.lease.beat();
-        let Begin {
-            execution,
-            definition,
-            started,
-            idempotency_key,
+        let Begin { beginning, answer } = begin;
+        self.machine = Some(Machine::begin(
+            beginning,
+            self.resources(),
+            self.grants(ctx),
             answer,
-        } = begin;
-        self.live = Some(Live {
-            run: Run::new(definition).with_id(self.id),
-            outbox: Outbox::fresh(execution, idempotency_key, &self.services.owner),
-            attempts: HashMap::new(),
-            committing: false,
-        });
-        self.decide(Command::Start(started), Some(answer), ctx);
+            clock::moment(),
+            clock::jitter(),
+        ));
+        self.go_on(ctx);
     }
 }
 
@@ -61,25 +56,101 @@ impl Handler<Control> for Coordinator {
 
     fn handle(&mut self, control: Control, ctx: &mut Self::Context) {
         self.lease.beat();
-        self.decide(control.command, Some(control.answer), ctx);
+        let Control { command, answer } = control;
+        match &mut self.machine {
+            Some(machine) => {
+                machine.command(command, Some(answer), clock::moment(), clock::jitter());
+            }
+            None => {
+                let _ = answer.send(Err(ControlError::Unavailable));
+            }
+        }
+        self.go_on(ctx);
     }
 }
 
-/// What an attempt reports. One that is out of date does nothing.
+/// Asks how the execution stands once everything decided until now is committed.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Fed(pub(super) Command);
+pub struct Inspect(pub Answer);
 
-impl Handler<Fed> for Coordinator {
+impl Handler<Inspect> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, fed: Fed, ctx: &mut Self::Context) {
+    fn handle(&mut self, inspect: Inspect, ctx: &mut Self::Context) {
         self.lease.beat();
-        self.decide(fed.0, None, ctx);
+        match &mut self.machine {
+            Some(machine) => machine.inspect(inspect.0, clock::moment(), clock::jitter()),
+            None => {
+                let _ = inspect.0.send(Err(ControlError::Unavailable));
+            }
+        }
+        self.go_on(ctx);
+    }
+}
+
+/// A slot is there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Granted(pub(super) Grant);
+
+impl Handler<Granted> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, granted: Granted, ctx: &mut Self::Context) {
+        self.lease.beat();
+        if let Some(machine) = &mut self.machine {
+            machine.granted(granted.0, clock::moment(), clock::jitter());
+        }
+        self.go_on(ctx);
+    }
+}
+
+/// An attempt tells how far it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Progressed(pub(super) Command);
+
+impl Handler<Progressed> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, progressed: Progressed, ctx: &mut Self::Context) {
+        self.lease.beat();
+        if let Some(machine) = &mut self.machine {
+            machine.progress(progressed.0, clock::moment(), clock::jitter());
+        }
+        self.go_on(ctx);
+    }
+}
+
+/// The work of an attempt has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Ended {
+    pub(super) node: usize,
+    pub(super) attempt: u32,
+    pub(super) result: Result<Success, Failure>,
+}
+
+impl Handler<Ended> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
+        self.lease.beat();
+        let Ended {
+            node,
+            attempt,
+            result,
+        } = ended;
+        if let Some(machine) = &mut self.machine {
+            machine.ended(node, attempt, result, clock::moment(), clock::jitter());
+        }
+        self.go_on(ctx);
     }
 }
 
 /// The server stops: attempts are stopped without a result, so that the next start recovers them.
+/// What is decided already is committed first; the coordinator ends when its attempts have.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Halt;
@@ -89,8 +160,10 @@ impl Handler<Halt> for Coordinator {
 
     fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
         self.lease.beat();
-        self.live = None;
-        self.lease.finish();
-        ctx.stop();
+        match &mut self.machine {
+            Some(machine) => machine.halt(clock::moment(), clock::jitter()),
+            None => self.finish(ctx),
+        }
+        self.go_on(ctx);
     }
 }

@@ -1,19 +1,24 @@
 //! Coordinator: one live execution.
 //!
-//! - Messages: [`Begin`], [`Control`] from callers; [`Fed`] from attempts, slots and timers;
-//!   [`Halt`] when the server stops.
-//! - It asks the engine, gives the decided events to the journal, and performs the decided actions
-//!   once they are committed. It may decide ahead of a commit; it never acts or answers ahead.
-//! - When it fails: its attempts are stopped with it, and a fresh one replays the stream, takes a
-//!   new fencing number and recovers. A commit that fails is such a failure.
+//! - Messages: [`Begin`], [`Control`], [`Inspect`] from callers; grants of slots, and what attempts
+//!   report, from within; [`Halt`] when the server stops.
+//! - What is decided stands in [`machine`], the life of an attempt in [`attempts`]; this actor only
+//!   carries messages in and effects out. Decisions go to the journal and are acted upon and
+//!   answered once they are committed; it may decide ahead of a commit, never act or answer ahead.
+//! - When it fails: its attempts are stopped with it, and a fresh one waits for their end, replays
+//!   the stream, takes a new fencing number and recovers. A commit that fails is such a failure.
 //! - Never: writes anything itself, or acts for an execution another owner has taken over.
 
+mod attempts;
 mod load;
+mod machine;
 mod messages;
 mod outbox;
+#[cfg(test)]
+mod simulation;
+mod timers;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::AcqRel},
@@ -21,17 +26,23 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
-use limelight_engine::{Action, Command, Decision, Rejection, Rendered, Run, Timer};
-use limelight_protocol::{Execution, ExecutionId, execution::NodeError};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
+use limelight_engine::{Command, Rejection};
+use limelight_protocol::{Execution, ExecutionId};
 use tokio::sync::oneshot;
 
-pub use self::messages::{Begin, Control, Halt};
+pub use self::{
+    load::Loader,
+    machine::Beginning,
+    messages::{Begin, Control, Halt, Inspect},
+    outbox::NewRow,
+};
 
 use self::{
-    load::Loaded,
-    messages::Fed,
-    outbox::{Batch, Outbox},
+    attempts::{Grants, Resources},
+    load::LoadError,
+    machine::{Effect, Job, Machine},
+    messages::{Ended, Granted, Progressed},
 };
 use super::{
     attempt::{self, AttemptId},
@@ -40,9 +51,8 @@ use super::{
 };
 use crate::{
     clock,
-    executor::{Failure, StopReason, Stopper, Success, slots::Slot},
     services::Services,
-    store::AppendError,
+    store::{Append, AppendError},
 };
 
 /// A coordinator whose execution has ended stays this long for another command.
@@ -54,9 +64,12 @@ pub enum ControlError {
     /// The engine does not allow it as things stand.
     #[error("{}", .0.detail)]
     Rejected(Rejection),
-    /// It could not be committed in time; it may be yet.
+    /// Nobody decided on it: the execution is being loaded, or the server stops.
     #[error("the execution is not available just now")]
     Unavailable,
+    /// It was not committed in time; it may be yet, or be already.
+    #[error("whether it was done is not known")]
+    Unknown,
 }
 
 /// Where to answer: the execution as it stands after the commit.
@@ -66,27 +79,13 @@ pub type Answer = oneshot::Sender<Result<Execution, ControlError>>;
 pub struct Coordinator {
     lease: Lease,
     services: Arc<Services>,
+    loader: Arc<Loader>,
     id: ExecutionId,
     /// Whether the execution is yet to begin, so that there is nothing to load.
     fresh: bool,
-    live: Option<Live>,
-}
-
-/// What is known once the execution is loaded or begun.
-struct Live {
-    run: Run,
-    outbox: Outbox,
-    /// Of the attempts at work: their slot, and how to stop them.
-    attempts: HashMap<(usize, u32), Attempt>,
-    committing: bool,
-}
-
-#[derive(Default)]
-struct Attempt {
-    /// Dropped to free the slot.
-    _slot: Option<Slot>,
-    /// Dropped to stop the attempt.
-    stopper: Option<Stopper>,
+    machine: Option<Machine>,
+    alarm: Option<(Duration, SpawnHandle)>,
+    lingering: bool,
 }
 
 impl Coordinator {
@@ -94,6 +93,7 @@ impl Coordinator {
     /// follow load it.
     pub fn factory(
         services: Arc<Services>,
+        loader: Arc<Loader>,
         id: ExecutionId,
         fresh: bool,
     ) -> impl Fn(Lease) -> Self + Send + Sync + 'static {
@@ -101,10 +101,18 @@ impl Coordinator {
         move |lease| Self {
             lease,
             services: Arc::clone(&services),
+            loader: Arc::clone(&loader),
             id,
             fresh: fresh.swap(false, AcqRel),
-            live: None,
+            machine: None,
+            alarm: None,
+            lingering: false,
         }
+    }
+
+    fn finish(&self, ctx: &mut Context<Self>) {
+        self.lease.finish();
+        ctx.stop();
     }
 
     fn fail(&self, error: impl std::fmt::Display, ctx: &mut Context<Self>) {
@@ -112,273 +120,151 @@ impl Coordinator {
         ctx.stop();
     }
 
-    /// Asks the engine, and sends what it decided to the journal.
-    fn decide(&mut self, command: Command, answer: Option<Answer>, ctx: &mut Context<Self>) {
-        let Some(live) = &mut self.live else {
-            if let Some(answer) = answer {
-                let _ = answer.send(Err(ControlError::Unavailable));
-            }
-            return;
-        };
-        let now = clock::now();
-        match live.run.handle(command, now, clock::jitter()) {
-            Ok(Decision { events, actions }) => {
-                live.outbox.push(&live.run, events, actions, answer, now);
-                self.commit(ctx);
-            }
-            Err(rejection) => {
-                if let Some(answer) = answer {
-                    let _ = answer.send(Err(ControlError::Rejected(rejection)));
-                }
-            }
+    fn resources(&self) -> Resources {
+        Resources {
+            slots: self.services.slots.clone(),
+            at_work: self.services.at_work.clone(),
         }
     }
 
-    fn commit(&mut self, ctx: &mut Context<Self>) {
-        let Some(live) = &mut self.live else { return };
-        if live.committing {
+    /// Grants past the mailbox's limit: there is at most one for each node, and one that is lost
+    /// with its coordinator is a slot that falls free.
+    fn grants(&self, ctx: &Context<Self>) -> Grants {
+        let (addr, vitals) = (ctx.address().downgrade(), self.lease.vitals());
+        Arc::new(move |grant| {
+            if let Some(addr) = addr.upgrade() {
+                vitals.sent();
+                addr.do_send(Granted(grant));
+            }
+        })
+    }
+
+    /// Performs what was decided, sees to the next timer, and ends when everything has.
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
+        let Some(machine) = &mut self.machine else {
             return;
+        };
+        for effect in machine.take_effects() {
+            match effect {
+                Effect::Commit(append) => self.commit(append, ctx),
+                Effect::Perform(job) => self.perform(*job, ctx),
+            }
         }
-        let Some(batch) = live.outbox.take(&live.run) else {
-            return;
-        };
-        let Batch {
-            append,
-            actions,
-            answers,
-            execution,
-            facts,
-        } = batch;
-        let Some(append) = append else {
-            self.committed(actions, answers, &execution, ctx);
-            return;
-        };
-        live.committing = true;
+        self.set_alarm(ctx);
+        self.end_when_over(ctx);
+    }
+
+    fn commit(&self, append: Append, ctx: &mut Context<Self>) {
         let commit = journal::append(self.services.journal.clone(), append);
         ctx.spawn(
             commit
                 .into_actor(self)
-                .map(move |result, this, ctx| match result {
+                .map(|result, this, ctx| match result {
                     Ok(_) => {
-                        if let Some(live) = &mut this.live {
-                            live.committing = false;
+                        let Some(machine) = &mut this.machine else {
+                            return;
+                        };
+                        if let Some(done) = machine.committed(clock::moment(), clock::jitter()) {
+                            done.facts.emit(&done.execution, &this.services.metrics);
                         }
-                        facts.emit(&execution, &this.services.metrics);
-                        this.committed(actions, answers, &execution, ctx);
+                        this.go_on(ctx);
                     }
                     Err(AppendError::Fenced) => {
                         tracing::warn!(execution = %this.id, "another owner has taken over");
-                        this.lease.finish();
-                        ctx.stop();
+                        if let Some(machine) = &mut this.machine {
+                            machine.give_way();
+                        }
+                        this.finish(ctx);
                     }
                     Err(error) => this.fail(error, ctx),
                 }),
         );
     }
 
-    fn committed(
-        &mut self,
-        actions: Vec<Action>,
-        answers: Vec<Answer>,
-        execution: &Execution,
-        ctx: &mut Context<Self>,
-    ) {
-        for answer in answers {
-            // A caller that went away needs no answer.
-            let _ = answer.send(Ok(execution.clone()));
-        }
-        for action in actions {
-            self.perform(action, ctx);
-        }
-        self.commit(ctx);
-        if self.is_over() {
-            ctx.run_later(LINGER, |this, ctx| {
-                if this.is_over() {
-                    this.lease.finish();
-                    ctx.stop();
-                }
-            });
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| {
-            live.run.is_finished() && !live.committing && live.outbox.is_empty()
-        })
-    }
-
-    fn perform(&mut self, action: Action, ctx: &mut Context<Self>) {
-        match action {
-            Action::AcquireSlot { node, attempt } => {
-                let slots = self.services.slots.clone();
-                let granted = async move { slots.acquire().await }.into_actor(self);
-                ctx.spawn(granted.map(move |slot, this, ctx| {
-                    // No slot comes any more when the server stops.
-                    if let Some(slot) = slot {
-                        this.slot_granted(node, attempt, slot, ctx);
-                    }
-                }));
-            }
-            Action::Perform {
-                node,
-                attempt,
-                work: Rendered::Noop,
-            } => {
-                // Through the mailbox like any result, so that nodes side by side share commits.
-                self.lease.sent_to_self();
-                ctx.notify(Fed(completed(node, attempt, Success::default())));
-            }
-            Action::Perform {
-                node,
-                attempt,
-                work,
-            } => self.start_attempt(node, attempt, work, ctx),
-            Action::SetTimer(timer) => Self::set_timer(timer, ctx),
-            Action::Stop { node, attempt } => {
-                let stopped = self
-                    .live
-                    .as_mut()
-                    .and_then(|live| live.attempts.remove(&(node, attempt)));
-                if let Some(stopper) = stopped.and_then(|attempt| attempt.stopper) {
-                    stopper.stop(StopReason::Cancelled);
-                }
-            }
-        }
-    }
-
-    fn slot_granted(&mut self, node: usize, attempt: u32, slot: Slot, ctx: &mut Context<Self>) {
-        let Some(live) = &mut self.live else { return };
-        live.attempts.entry((node, attempt)).or_default()._slot = Some(slot);
-        self.decide(Command::SlotGranted { node, attempt }, None, ctx);
-        self.drop_stale(node, attempt);
-    }
-
-    /// Gives a slot back when the engine did not want it any more.
-    fn drop_stale(&mut self, node: usize, attempt: u32) {
-        let Some(live) = &mut self.live else { return };
-        if live.run.active_attempt(node) != Some(attempt) {
-            live.attempts.remove(&(node, attempt));
-        }
-    }
-
-    fn start_attempt(
-        &mut self,
-        node: usize,
-        attempt: u32,
-        work: Rendered,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(live) = &mut self.live else { return };
+    fn perform(&self, job: Job, ctx: &mut Context<Self>) {
+        let Job {
+            node,
+            node_id,
+            attempt,
+            work,
+            permit,
+            stop,
+        } = job;
         let id = AttemptId {
             execution: self.id,
-            node: live.run.definition().nodes()[node].id.clone(),
+            node: node_id,
             attempt,
         };
-        let (stopper, signal) = Stopper::new();
-        live.attempts.entry((node, attempt)).or_default().stopper = Some(stopper);
-        let (addr, vitals) = (ctx.address(), self.lease.vitals());
+        let (addr, vitals) = (ctx.address().downgrade(), self.lease.vitals());
         let progress = move |progress, message| {
-            vitals.sent();
-            addr.do_send(Fed(Command::Progress {
+            let told = Progressed(Command::Progress {
                 node,
                 attempt,
                 progress,
                 message,
-            }));
+            });
+            // A busy coordinator does without: the next one tells more.
+            if let Some(addr) = addr.upgrade()
+                && addr.try_send(told).is_ok()
+            {
+                vitals.sent();
+            }
         };
-        // A task of its own: a panic in it is this attempt's failure and nobody else's.
-        let task = actix_rt::spawn(attempt::perform(
-            Arc::clone(&self.services),
-            id,
-            work,
-            signal,
-            progress,
-        ));
+        let work = attempt::perform(Arc::clone(&self.services), id, work, stop, progress);
+        // A task of its own: a panic in it is this attempt's failure and nobody else's, and the
+        // permit goes when the work has ended, whatever becomes of this actor.
+        let task = actix_rt::spawn(async move {
+            let result = work.await;
+            drop(permit);
+            result
+        });
         ctx.spawn(task.into_actor(self).map(move |joined, this, ctx| {
-            this.forget(node, attempt);
-            let command = match joined {
-                Ok(Ok(success)) => completed(node, attempt, success),
-                Ok(Err(Failure { error, retryable })) => Command::Failed {
-                    node,
-                    attempt,
-                    error,
-                    retryable,
-                },
-                Err(_) => {
-                    let message = "the attempt panicked; the server's log has the text".to_owned();
-                    let error = NodeError {
-                        code: "internal".into(),
-                        message,
-                    };
-                    Command::Failed {
-                        node,
-                        attempt,
-                        error,
-                        retryable: true,
-                    }
-                }
+            let ended = Ended {
+                node,
+                attempt,
+                result: joined.unwrap_or_else(|_| Err(machine::panicked())),
             };
-            this.decide(command, None, ctx);
+            this.lease.sent_to_self();
+            // Through the mailbox, so that attempts that end together share a commit.
+            ctx.notify(ended);
         }));
     }
 
-    fn forget(&mut self, node: usize, attempt: u32) {
-        if let Some(live) = &mut self.live {
-            live.attempts.remove(&(node, attempt));
-        }
-    }
-
-    fn set_timer(timer: Timer, ctx: &mut Context<Self>) {
-        let wait_s = timer.at.since_s(clock::now()).max(0.0);
-        ctx.run_later(Duration::from_secs_f64(wait_s), move |this, ctx| {
-            this.decide(Command::TimerFired(timer), None, ctx);
-        });
-    }
-
-    fn resume(&mut self, loaded: Option<Loaded>, ctx: &mut Context<Self>) {
-        let Some(Loaded {
-            run,
-            execution,
-            fence,
-        }) = loaded
-        else {
-            // Its begin was never committed, so nobody was told that it exists.
-            self.lease.finish();
-            ctx.stop();
+    /// One alarm, for the next timer.
+    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+        let due = self.machine.as_ref().and_then(Machine::next_due);
+        if due == self.alarm.as_ref().map(|(due, _)| *due) {
             return;
-        };
-        let ended = run.is_finished();
-        self.live = Some(Live {
-            run,
-            outbox: Outbox::resumed(execution, fence),
-            attempts: HashMap::new(),
-            committing: false,
+        }
+        if let Some((_, alarm)) = self.alarm.take() {
+            ctx.cancel_future(alarm);
+        }
+        self.alarm = due.map(|due| {
+            let wait = due.saturating_sub(clock::moment().uptime);
+            let alarm = ctx.run_later(wait, |this, ctx| {
+                this.alarm = None;
+                if let Some(machine) = &mut this.machine {
+                    machine.wake(clock::moment(), clock::jitter());
+                }
+                this.go_on(ctx);
+            });
+            (due, alarm)
         });
-        if ended {
+    }
+
+    fn end_when_over(&mut self, ctx: &mut Context<Self>) {
+        let Some(machine) = &self.machine else { return };
+        if machine.has_halted() {
+            self.finish(ctx);
+        } else if machine.is_over() && !self.lingering {
+            self.lingering = true;
             ctx.run_later(LINGER, |this, ctx| {
-                if this.is_over() {
-                    this.lease.finish();
-                    ctx.stop();
+                this.lingering = false;
+                if this.machine.as_ref().is_some_and(Machine::is_over) {
+                    this.finish(ctx);
                 }
             });
-        } else {
-            self.decide(Command::Recover, None, ctx);
         }
-    }
-}
-
-fn completed(node: usize, attempt: u32, success: Success) -> Command {
-    let Success {
-        outputs,
-        artifacts,
-        quality,
-    } = success;
-    Command::Completed {
-        node,
-        attempt,
-        outputs,
-        artifacts,
-        quality,
     }
 }
 
@@ -393,14 +279,34 @@ impl Actor for Coordinator {
         if self.fresh {
             return;
         }
-        let load = load::load(Arc::clone(&self.services), self.id);
+        let (services, loader, id) = (
+            Arc::clone(&self.services),
+            Arc::clone(&self.loader),
+            self.id,
+        );
+        let load = async move {
+            // What a failed coordinator started must be gone before it is tried again.
+            services.at_work.until_done(id).await;
+            loader.load(&services.store, &services.owner, id).await
+        };
         ctx.wait(load.into_actor(self).map(|loaded, this, ctx| match loaded {
-            Ok(loaded) => this.resume(loaded, ctx),
-            Err(load::LoadError::Corrupt(error)) => {
+            Ok(Some(loaded)) => {
+                this.machine = Some(Machine::resume(
+                    loaded,
+                    this.resources(),
+                    this.grants(ctx),
+                    clock::moment(),
+                    clock::jitter(),
+                ));
+                this.go_on(ctx);
+            }
+            // Its begin was never committed, so nobody was told that it exists.
+            Ok(None) => this.finish(ctx),
+            Err(LoadError::Corrupt(error)) => {
                 this.lease.give_up(error);
                 ctx.stop();
             }
-            Err(load::LoadError::Store(error)) => this.fail(error, ctx),
+            Err(LoadError::Store(error)) => this.fail(error, ctx),
         }));
     }
 }

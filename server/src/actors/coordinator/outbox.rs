@@ -30,9 +30,12 @@ pub struct Outbox {
     facts: Facts,
 }
 
-struct NewRow {
-    owner: Arc<str>,
-    idempotency_key: Option<String>,
+/// What is kept of a new execution beside what everybody sees of it.
+pub struct NewRow {
+    /// Who coordinates it.
+    pub owner: Arc<str>,
+    /// Scoped by its caller.
+    pub idempotency_key: Option<String>,
 }
 
 /// What goes to the journal together, and what follows from its commit.
@@ -103,17 +106,9 @@ fn ended_node(node: &Node, status: NodeStatus, duration_s: f64) -> EndedNode {
 
 impl Outbox {
     /// For an execution that is not in the store yet.
-    pub fn fresh(
-        execution: Box<Execution>,
-        idempotency_key: Option<String>,
-        owner: &Arc<str>,
-    ) -> Self {
-        let begin = NewRow {
-            owner: Arc::clone(owner),
-            idempotency_key,
-        };
+    pub fn fresh(execution: Box<Execution>, row: NewRow) -> Self {
         Self {
-            begin: Some(begin),
+            begin: Some(row),
             ..Self::new(*execution, None)
         }
     }
@@ -142,14 +137,7 @@ impl Outbox {
     }
 
     /// Adds a decision. `run` is as the decision left it.
-    pub fn push(
-        &mut self,
-        run: &Run,
-        events: Vec<NewEvent>,
-        actions: Vec<Action>,
-        answer: Option<Answer>,
-        now: Timestamp,
-    ) {
+    pub fn push(&mut self, run: &Run, events: Vec<NewEvent>, actions: Vec<Action>, now: Timestamp) {
         for NewEvent { node, body } in events {
             self.note(run, node, &body, now);
             let node_id = node.map(|node| run.definition().nodes()[node].id.clone());
@@ -160,7 +148,16 @@ impl Outbox {
             });
         }
         self.actions.extend(actions);
+    }
+
+    /// Whom to answer once everything pushed until now is committed.
+    pub fn answer(&mut self, answer: Option<Answer>) {
         self.answers.extend(answer);
+    }
+
+    /// Takes all who wait for what was not taken.
+    pub fn take_answers(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers)
     }
 
     fn note(&mut self, run: &Run, node: Option<usize>, body: &EventBody, now: Timestamp) {
