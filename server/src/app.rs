@@ -31,7 +31,7 @@ use crate::{
     },
     assets::{self, Assets},
     auth::{self, Auth},
-    bus::Bus,
+    bus::{Bus, PORTION_BYTES},
     clock,
     config::Config,
     demo, error,
@@ -64,7 +64,7 @@ pub struct App {
     /// Whether the server stops.
     pub stopping: Stopping,
     // Dropping an arbiter does not stop it; they are kept to say whose threads the actors are.
-    _arbiters: [Arbiter; 2],
+    _arbiters: [Arbiter; 3],
 }
 
 /// Tells endless answers that the server stops.
@@ -107,12 +107,14 @@ impl App {
         };
         let bus = Bus::default();
         let head = Arc::new(AtomicU64::new(store.head().await?));
-        let (system, commits) = (Arbiter::new(), Arbiter::new());
+        // What viewers see must not wait for what blocks: the hub has its thread to itself, and so
+        // has the journal, whose commits may block it.
+        let (system, events, commits) = (Arbiter::new(), Arbiter::new(), Arbiter::new());
         let hub = {
             let (bus, head) = (bus.clone(), Arc::clone(&head));
             supervise(
                 &supervision,
-                &system.handle(),
+                &events.handle(),
                 "system/hub".into(),
                 move |lease| Hub::new(lease, bus.clone(), Arc::clone(&head)),
             )
@@ -124,7 +126,6 @@ impl App {
             head,
             metrics: metrics.clone(),
         };
-        // Commits may block their thread, so the journal has one to itself.
         let journal = supervise(
             &supervision,
             &commits.handle(),
@@ -153,7 +154,7 @@ impl App {
             sessions: Sessions::default(),
             stopping: Stopping::default(),
             services,
-            _arbiters: [system, commits],
+            _arbiters: [system, events, commits],
         };
         app.recover().await?;
         Ok(app)
@@ -295,6 +296,9 @@ fn serve_on(
         .workers(config.http_workers)
         // Without it a small frame may wait 40 ms for the one before it to be acknowledged.
         .tcp_nodelay(true)
+        // As much as a client that stops reading leaves here; what comes in larger pieces is written
+        // in larger pieces all the same.
+        .h1_write_buffer_size(PORTION_BYTES)
         .disable_signals()
         .shutdown_timeout(ANSWERS_GRACE_S)
         .listen(listener)?

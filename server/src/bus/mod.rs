@@ -3,16 +3,28 @@
 //! [`Bus`] keeps a short tail of every topic that somebody follows; a [`Feed`] reads the tail, and
 //! falls back to the store when it is behind it. There is no queue per viewer: a slow one costs
 //! nothing but its place, and loses nothing. [`follow`] is a feed with its opening: cursor, gap and
-//! snapshot; WebSocket and server-sent events are two spellings of it.
+//! snapshot; WebSocket and server-sent events are two spellings of it. [`Viewer`] is all that one
+//! socket follows.
+//!
+//! Nothing here waits for a viewer while it holds something of the store: [`Reads`] reads in tasks
+//! that end by themselves, only when a viewer has room, a portion at a time.
 
 mod feed;
 mod follow;
-mod snapshot;
+mod reads;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod viewer;
 
 pub use feed::{Feed, FeedItem};
 pub use follow::{Request, Told, follow};
-pub use snapshot::Snapshot;
-pub use tail::{Bus, Subscription, Tail};
+pub use reads::{Page, Pages, Reads};
+pub use tail::{Bus, Mark, Subscription, Tail};
+pub use viewer::{Portion, Viewer};
+
+/// About the most bytes that a viewer is given at a time: what is added to before it is reached. It
+/// is also what a viewer that stops reading may leave behind in memory, a few times over.
+pub const PORTION_BYTES: usize = 8 * 1024;
+/// Pages and snapshots that may be on their way to one viewer, whatever it follows.
+pub const PAGES_PER_VIEWER: usize = 4;
