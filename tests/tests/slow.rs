@@ -1,7 +1,10 @@
 //! Subscribers that stop reading: they cost the server no memory, others no time, and themselves no
 //! event.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
@@ -141,8 +144,10 @@ async fn ask(ws: &mut WsClient, id: &str) -> Result<()> {
 async fn wake(mut ws: WsClient, count: usize, last: u64) -> Result<()> {
     let mut told: BTreeMap<String, u64> = BTreeMap::new();
     while told.len() < count || told.values().any(|position| *position < last) {
-        let Some(Message::Text(text)) = ws.message().await? else {
-            bail!("the socket ended after {told:?}");
+        let text = match ws.message().await? {
+            Some(Message::Text(text)) => text,
+            Some(Message::Ping(_)) => continue,
+            other => bail!("{other:?} after {told:?}"),
         };
         ensure!(!text.starts_with(r#"{"type":"error"#), "{text}");
         if !text.starts_with(r#"{"type":"event"#) {
@@ -180,7 +185,12 @@ async fn everything_answers(api: &Api, execution: ExecutionId) -> Result<()> {
         format!("/api/executions/{execution}"),
     ] {
         let reply = within(&path, api.get(&path)).await??;
-        ensure!(reply.status == 200, "{path}: {} {}", reply.status, reply.body);
+        ensure!(
+            reply.status == 200,
+            "{path}: {} {}",
+            reply.status,
+            reply.body
+        );
     }
     Ok(())
 }
@@ -227,5 +237,104 @@ async fn sleepers_keep_nobody_from_the_store_and_get_everything_once_they_read()
     try_join_all(sleepers.into_iter().map(|ws| wake(ws, 1, last))).await?;
     wake(busy, SUBSCRIPTIONS, last).await?;
     try_join_all(streams.into_iter().map(|sse| wake_stream(sse, last))).await?;
+    Ok(())
+}
+
+/// What a load cost: the slowest but a hundredth of the answers, and memory in RAM at the end.
+struct Cost {
+    p99: Duration,
+    resident_bytes: u64,
+}
+
+/// Starts executions, reads their events, and asks for other things meanwhile.
+async fn load(server: &Server, reader: &mut WsClient, workflow: WorkflowId) -> Result<(Cost, u64)> {
+    let api = server.api()?;
+    let (mut took, mut last) = (Vec::new(), 0);
+    for _ in 0..EACH {
+        let execution = api.execute(workflow, json!({})).await?;
+        let mut seen = Vec::new();
+        read(reader, 1, &mut seen).await?;
+        last = seen.last().context("events")?.0;
+        for path in [
+            "/api/workflows",
+            "/api/executions",
+            &format!("/api/executions/{execution}"),
+        ] {
+            for _ in 0..100 {
+                let began = Instant::now();
+                let reply = api.get(path).await?;
+                took.push(began.elapsed());
+                ensure!(
+                    reply.status == 200,
+                    "{path}: {} {}",
+                    reply.status,
+                    reply.body
+                );
+            }
+        }
+    }
+    took.sort();
+    let cost = Cost {
+        p99: took[took.len() * 99 / 100],
+        resident_bytes: process::resident_bytes(server.pid()?)?,
+    };
+    Ok((cost, last))
+}
+
+/// Prints what sleepers cost. To be run alone, on a quiet machine, with the program that users have:
+/// `LIMELIGHT_BIN=... cargo test -p limelight-tests --test slow -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "a measurement: it takes minutes and asserts only that nothing is lost"]
+async fn what_a_thousand_sleepers_cost() -> Result<()> {
+    let mut without = None;
+    for (sockets, streams) in [(0, 0), (1000, 200)] {
+        let server = Server::sqlite().await?;
+        let api = server.api()?;
+        let workflow = many_nodes(&api).await?;
+        let mut reader = WsClient::connect(&server).await?;
+        reader.subscribe("all", "executions", None).await?;
+        for _ in 0..EACH {
+            api.execute(workflow, json!({})).await?;
+        }
+        read(&mut reader, EACH, &mut Vec::new()).await?;
+        let mut sleepers = Vec::new();
+        for _ in 0..sockets {
+            let mut ws = WsClient::connect_narrow(&server).await?;
+            ask(&mut ws, "all").await?;
+            sleepers.push(ws);
+        }
+        let mut sleeping_streams = Vec::new();
+        for _ in 0..streams {
+            let path = format!("/api/events?topic=executions&after={}:0", reader.epoch);
+            sleeping_streams.push(Sse::open_narrow(&server, &path).await?);
+        }
+        let (cost, last) = load(&server, &mut reader, workflow).await?;
+        println!(
+            "{sockets} sockets and {streams} streams asleep: p99 {:?}, {} KiB resident",
+            cost.p99,
+            cost.resident_bytes / 1024
+        );
+        let without = without.get_or_insert(cost.resident_bytes);
+        println!(
+            "{} KiB more",
+            cost.resident_bytes.saturating_sub(*without) / 1024
+        );
+        let began = Instant::now();
+        // A hundred at a time: their reader has a processor to share with the server.
+        while !sleepers.is_empty() {
+            let some = sleepers.split_off(sleepers.len().saturating_sub(100));
+            try_join_all(some.into_iter().map(|ws| wake(ws, 1, last))).await?;
+        }
+        try_join_all(
+            sleeping_streams
+                .into_iter()
+                .map(|sse| wake_stream(sse, last)),
+        )
+        .await?;
+        println!(
+            "all have read {last} events each after {:?}",
+            began.elapsed()
+        );
+    }
     Ok(())
 }

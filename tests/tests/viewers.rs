@@ -26,9 +26,17 @@ const STEPS: usize = 12;
 
 async fn chain(api: &Api) -> Result<WorkflowId> {
     let steps: Vec<String> = (1..STEPS)
-        .map(|step| format!("  n{step}: {{kind: command, run: 'true', needs: [n{}]}}\n", step - 1))
+        .map(|step| {
+            format!(
+                "  n{step}: {{kind: command, run: 'true', needs: [n{}]}}\n",
+                step - 1
+            )
+        })
         .collect();
-    let yaml = format!("name: chain\nnodes:\n  n0: {{kind: command, run: 'true'}}\n{}", steps.concat());
+    let yaml = format!(
+        "name: chain\nnodes:\n  n0: {{kind: command, run: 'true'}}\n{}",
+        steps.concat()
+    );
     Ok(api.create(&yaml).await?.workflow.id)
 }
 
@@ -49,7 +57,10 @@ async fn snapshot(ws: &mut WsClient) -> Result<(u64, String)> {
     };
     match ws.frame().await? {
         ServerFrame::Snapshot { position, data, .. } => {
-            ensure!(from == position, "events after {from} follow a snapshot at {position}");
+            ensure!(
+                from == position,
+                "events after {from} follow a snapshot at {position}"
+            );
             Ok((position, data.get().to_owned()))
         }
         other => bail!("{other:?} instead of a snapshot"),
@@ -64,12 +75,24 @@ async fn fold_one(server: &Server, id: ExecutionId) -> Result<()> {
     let mut execution: Execution = serde_json::from_str(&data)?;
     while !execution.status.is_terminal() {
         let (_, event) = ws.event().await?;
-        ensure!(event.position > position, "{} is in the snapshot at {position}", event.position);
-        ensure!(event.seq == execution.seq + 1, "{} after {}", event.seq, execution.seq);
+        ensure!(
+            event.position > position,
+            "{} is in the snapshot at {position}",
+            event.position
+        );
+        ensure!(
+            event.seq == execution.seq + 1,
+            "{} after {}",
+            event.seq,
+            execution.seq
+        );
         execution.apply(&event)?;
     }
     let whole = server.api()?.execution(id).await?;
-    ensure!(execution.node_states == whole.node_states, "{execution:?}\n{whole:?}");
+    ensure!(
+        execution.node_states == whole.node_states,
+        "{execution:?}\n{whole:?}"
+    );
     ensure!(execution.status == whole.status && execution.seq == whole.seq);
     Ok(())
 }
@@ -80,14 +103,26 @@ async fn count_all(server: &Server, count: usize) -> Result<()> {
     ask(&mut ws, "executions").await?;
     let (position, data) = snapshot(&mut ws).await?;
     let page: Page<Execution> = serde_json::from_str(&data)?;
-    let ended = page.items.iter().filter(|execution| execution.status.is_terminal());
+    let ended = page
+        .items
+        .iter()
+        .filter(|execution| execution.status.is_terminal());
     let mut ended = ended.count();
-    let counts = page.items.iter().map(|execution| (execution.id, execution.seq));
+    let counts = page
+        .items
+        .iter()
+        .map(|execution| (execution.id, execution.seq));
     let mut counts: HashMap<ExecutionId, u64> = counts.collect();
     while ended < count {
         let (_, event) = ws.event().await?;
-        ensure!(event.position > position, "{} is in the list at {position}", event.position);
-        let counted = counts.entry(event.execution_id.context("an execution")?).or_default();
+        ensure!(
+            event.position > position,
+            "{} is in the list at {position}",
+            event.position
+        );
+        let counted = counts
+            .entry(event.execution_id.context("an execution")?)
+            .or_default();
         ensure!(event.seq == *counted + 1, "{} after {counted}", event.seq);
         *counted = event.seq;
         ended += usize::from(is_end(event.kind));
@@ -106,7 +141,10 @@ async fn what_follows_a_snapshot_goes_on_from_it_while_commits_never_pause(
         executions.push(api.execute(workflow, json!({})).await?);
     }
     let all = executions.len();
-    let folds = executions.iter().flat_map(|id| [*id; 4]).map(|id| fold_one(&server, id));
+    let folds = executions
+        .iter()
+        .flat_map(|id| [*id; 4])
+        .map(|id| fold_one(&server, id));
     let counts = (0..8).map(|_| count_all(&server, all));
     let (folds, counts) = tokio::join!(try_join_all(folds), try_join_all(counts));
     folds?;
@@ -132,7 +170,8 @@ async fn a_subscription_that_is_ended_while_it_reads_leaves_its_name_to_the_next
     };
     for _ in 0..200 {
         ws.send(&subscribe).await?;
-        ws.send(&ClientFrame::Unsubscribe { id: "again".into() }).await?;
+        ws.send(&ClientFrame::Unsubscribe { id: "again".into() })
+            .await?;
     }
     // Everything that was ended is over by then.
     ws.send(&ClientFrame::Ping { nonce: 1 }).await?;
@@ -181,7 +220,9 @@ async fn what_is_no_cursor_is_refused_and_none_is_from_now() -> Result<()> {
         b"\xff\xfe",
     ] {
         let reply = within("an answer", api.send(open(garbage))).await??;
-        reply.problem(400, "invalid_cursor").with_context(|| format!("{garbage:?}"))?;
+        reply
+            .problem(400, "invalid_cursor")
+            .with_context(|| format!("{garbage:?}"))?;
     }
     let reply = within("an answer", api.get("/api/events?topic=executions&after=x")).await??;
     reply.problem(400, "invalid_cursor")?;
@@ -238,7 +279,9 @@ async fn streams_end_when_the_server_stops() -> Result<()> {
     for topic in ["executions", "metrics", "actors", "tests"] {
         let mut sse = Sse::open(&api, &format!("/api/events?topic={topic}"), None).await?;
         ensure!(sse.message().await?.event == "subscribed");
-        streams.push(tokio::spawn(async move { while sse.message().await.is_ok() {} }));
+        streams.push(tokio::spawn(
+            async move { while sse.message().await.is_ok() {} },
+        ));
     }
     server.terminate().await?;
     for stream in streams {

@@ -92,11 +92,7 @@ impl HostCollector {
     }
 }
 
-async fn store(
-    services: &Services,
-    sample: HostSample,
-    last: Timestamp,
-) -> Result<(), StoreError> {
+async fn store(services: &Services, sample: HostSample, last: Timestamp) -> Result<(), StoreError> {
     let now = sample.at;
     match services.store.insert_sample(&sample).await {
         Ok(event) => services.bus.publish_live(&[event]),

@@ -81,12 +81,10 @@ impl Feed {
     pub async fn next(&mut self) -> FeedItem {
         loop {
             if !self.from_store {
-                match self.subscription.read(
-                    self.cursor,
-                    &self.mark,
-                    ITEM_EVENTS,
-                    PORTION_BYTES,
-                ) {
+                match self
+                    .subscription
+                    .read(self.cursor, &self.mark, ITEM_EVENTS, PORTION_BYTES)
+                {
                     Tail::Events { events, published } => {
                         self.advance(&events);
                         return FeedItem::Events {

@@ -11,12 +11,12 @@ use futures_util::{
 };
 use limelight_protocol::{Cursor, Topic, ws::GapReason};
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{MissedTickBehavior, interval},
 };
 use tokio_stream::wrappers::IntervalStream;
 
-use super::{Feed, FeedItem};
+use super::{Feed, FeedItem, PAGES_PER_VIEWER};
 use crate::{
     auth::Caller,
     services::Services,
@@ -69,7 +69,8 @@ pub enum Told {
     Failed(StoreError),
 }
 
-/// Follows a topic. Each page and snapshot on its way to the follower takes one permit of `room`.
+/// Follows a topic. A page on its way to the follower takes one permit of `room`, and an opening takes
+/// [`PAGES_PER_VIEWER`] until it is told, since nobody knows how large a snapshot is.
 pub fn follow(
     services: Arc<Services>,
     caller: Caller,
@@ -80,25 +81,36 @@ pub fn follow(
         return follow_actors(services);
     }
     let opening = async move { open(&services, caller, request, room).await };
-    let told = |opened: Result<(Vec<Told>, Feed), StoreError>| match opened {
-        Ok((opening, feed)) => {
+    let told = |opened: Result<Opened, StoreError>| match opened {
+        Ok(Opened { told, feed, place }) => {
             let rest = feed.into_stream().map(|item| match item {
                 FeedItem::Events { events, published } => Told::Events { events, published },
                 FeedItem::Lagged { from, to } => Told::Lagged { from, to },
                 FeedItem::Failed(error) => Told::Failed(error),
             });
-            stream::iter(opening).chain(rest).boxed()
+            let opening = stream::iter(told).inspect(move |_| {
+                let _ = &place;
+            });
+            opening.chain(rest).boxed()
         }
         Err(error) => stream::iter([Told::Failed(error)]).boxed(),
     };
     stream::once(opening).flat_map(told).boxed()
 }
 
-/// What a follower begins with.
-struct Opening {
+/// What the store says to an opening.
+struct Found {
     gap: bool,
     head: u64,
     snapshot: Option<Snapshot>,
+}
+
+/// What a follower is told first, and what follows.
+struct Opened {
+    told: Vec<Told>,
+    feed: Feed,
+    /// Kept until `told` is told.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// Subscribes first; whatever is read after that, nothing can fall between.
@@ -107,7 +119,7 @@ async fn open(
     caller: Caller,
     request: Request,
     room: Arc<Semaphore>,
-) -> Result<(Vec<Told>, Feed), StoreError> {
+) -> Result<Opened, StoreError> {
     let Request {
         topic,
         after,
@@ -129,21 +141,20 @@ async fn open(
             } else {
                 None
             };
-            Ok(Opening {
+            Ok(Found {
                 gap,
                 head,
                 snapshot,
             })
         }
     };
-    let Opening {
+    // The room of a viewer is never closed.
+    let place = room.acquire_many_owned(PAGES_PER_VIEWER).await.ok();
+    let Found {
         gap,
         head,
         snapshot,
-    } = {
-        let _place = room.acquire().await;
-        bus.reads().persist(&topic, read).await?
-    };
+    } = bus.reads().persist(&topic, read).await?;
     let recovered = after.is_some() && !gap;
     let position = match (&after, &snapshot) {
         (Some(cursor), None) => cursor.position,
@@ -151,15 +162,15 @@ async fn open(
         (None, None) => head,
     };
     feed.after(position);
-    let mut opening = vec![Told::Subscribed {
+    let mut told = vec![Told::Subscribed {
         position,
         recovered,
     }];
     if gap {
-        opening.push(Told::Gap(GapReason::Epoch));
+        told.push(Told::Gap(GapReason::Epoch));
     }
-    opening.extend(snapshot.map(Told::Snapshot));
-    Ok((opening, feed))
+    told.extend(snapshot.map(Told::Snapshot));
+    Ok(Opened { told, feed, place })
 }
 
 fn follow_actors(services: Arc<Services>) -> BoxStream<'static, Told> {
@@ -170,11 +181,12 @@ fn follow_actors(services: Arc<Services>) -> BoxStream<'static, Told> {
     let mut ticks = interval(ACTORS_EVERY);
     // Whoever slept through some of them is told how things stand now, once.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let snapshots = IntervalStream::new(ticks).map(move |_| {
-        match serde_json::value::to_raw_value(&services.supervision.registry.tree()) {
-            Ok(data) => Told::Snapshot(Snapshot { position: 0, data }),
-            Err(error) => Told::Failed(error.into()),
-        }
-    });
+    let snapshots =
+        IntervalStream::new(ticks).map(move |_| {
+            match serde_json::value::to_raw_value(&services.supervision.registry.tree()) {
+                Ok(data) => Told::Snapshot(Snapshot { position: 0, data }),
+                Err(error) => Told::Failed(error.into()),
+            }
+        });
     stream::iter([subscribed]).chain(snapshots).boxed()
 }

@@ -26,5 +26,5 @@ pub use viewer::{Portion, Viewer};
 /// About the most bytes that a viewer is given at a time: what is added to before it is reached. It
 /// is also what a viewer that stops reading may leave behind in memory, a few times over.
 pub const PORTION_BYTES: usize = 8 * 1024;
-/// Pages and snapshots that may be on their way to one viewer, whatever it follows.
-pub const PAGES_PER_VIEWER: usize = 4;
+/// Pages that may be on their way to one viewer, whatever it follows; or one opening.
+pub const PAGES_PER_VIEWER: u32 = 4;

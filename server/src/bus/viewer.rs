@@ -52,7 +52,7 @@ struct Subscriptions {
 impl Default for Subscriptions {
     fn default() -> Self {
         Self {
-            room: Arc::new(Semaphore::new(PAGES_PER_VIEWER)),
+            room: Arc::new(Semaphore::new(PAGES_PER_VIEWER as usize)),
             by_id: HashMap::new(),
             frames: SelectAll::new(),
             waker: None,

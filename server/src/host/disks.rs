@@ -185,10 +185,16 @@ fn from_table(text: &str) -> Vec<PathBuf> {
             continue;
         };
         let mount = unescaped(mount);
-        if WITHOUT_FILES.contains(&kind) || ["/sys", "/proc", "/dev"].iter().any(|root| Path::new(&mount).starts_with(root)) {
+        if WITHOUT_FILES.contains(&kind)
+            || ["/sys", "/proc", "/dev"]
+                .iter()
+                .any(|root| Path::new(&mount).starts_with(root))
+        {
             continue;
         }
-        let shortest = by_device.entry((device, kind)).or_insert_with(|| mount.clone());
+        let shortest = by_device
+            .entry((device, kind))
+            .or_insert_with(|| mount.clone());
         if (mount.len(), &mount) < (shortest.len(), shortest) {
             *shortest = mount;
         }
@@ -272,7 +278,11 @@ mod tests {
         for _ in 0..20 {
             assert!(!mounts().contains(&"/dead".to_owned()));
         }
-        assert_eq!(asked.lock().unwrap()[Path::new("/dead")], 1, "it was asked again");
+        assert_eq!(
+            asked.lock().unwrap()[Path::new("/dead")],
+            1,
+            "it was asked again"
+        );
         assert_eq!(threads.load(SeqCst), 1, "threads pile up");
         drop(let_go);
         while mounts() != ["/", "/dead", "/home"] {}

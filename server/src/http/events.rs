@@ -21,7 +21,7 @@ use utoipa::IntoParams;
 use crate::{
     app::App,
     auth::Caller,
-    bus::{self, Request, Told},
+    bus::{self, PAGES_PER_VIEWER, Request, Told},
     error::ApiError,
 };
 
@@ -76,8 +76,7 @@ pub async fn follow(
         after,
         snapshot: query.snapshot,
     };
-    // Nobody shares it: one page at a time is all that one stream reads.
-    let room = Arc::new(Semaphore::new(1));
+    let room = Arc::new(Semaphore::new(PAGES_PER_VIEWER as usize));
     let told = bus::follow(Arc::clone(&app.services), caller, request, room)
         .map(move |told| spell(&epoch, told));
     let body = with_beats(told)

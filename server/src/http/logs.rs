@@ -13,8 +13,7 @@ use utoipa::IntoParams;
 
 use super::executions::{After, NodePath, found_node, stream_page};
 use crate::{
-    app::App, auth::Caller, bus::Pages, error::ApiError, services::Services,
-    store::CommittedEvent,
+    app::App, auth::Caller, bus::Pages, error::ApiError, services::Services, store::CommittedEvent,
 };
 
 /// About the most that is read from the store at once for a whole log, bytes of JSON.

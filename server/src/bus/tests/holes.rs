@@ -8,7 +8,10 @@ use crate::bus::Feed;
 /// Waits until the feed has nothing more to give.
 async fn park(feed: &mut Feed) -> BoxFuture<'_, FeedItem> {
     let mut next: BoxFuture<'_, FeedItem> = Box::pin(feed.next());
-    assert!(poll!(&mut next).is_pending(), "it gave what nobody committed");
+    assert!(
+        poll!(&mut next).is_pending(),
+        "it gave what nobody committed"
+    );
     next
 }
 

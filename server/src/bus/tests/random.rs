@@ -126,7 +126,9 @@ impl History {
                 .collect();
             if let Some(last) = wanted.last() {
                 if follower.given.last() != Some(last) {
-                    follower.given.extend(read_to(&mut follower.feed, *last).await.0);
+                    follower
+                        .given
+                        .extend(read_to(&mut follower.feed, *last).await.0);
                 }
             }
             assert_eq!(follower.given, wanted, "of {:?}", follower.run);

@@ -42,7 +42,10 @@ async fn a_poll_makes_one_portion_however_much_is_ready() {
     let made = Arc::new(AtomicUsize::new(0));
     let mut viewer = Viewer::default();
     for number in 0..256 {
-        viewer.follow(&number.to_string(), busy("x".repeat(PORTION_BYTES / 2), &made));
+        viewer.follow(
+            &number.to_string(),
+            busy("x".repeat(PORTION_BYTES / 2), &made),
+        );
     }
     for polls in 1..10 {
         let Poll::Ready(Some(portion)) = poll!(viewer.next()) else {
@@ -70,7 +73,10 @@ async fn subscriptions_take_turns() {
             *given.entry(frame.trim().to_owned()).or_default() += 1;
         }
     }
-    assert!(given.len() == 100 && given.values().all(|times| *times <= 4), "{given:?}");
+    assert!(
+        given.len() == 100 && given.values().all(|times| *times <= 4),
+        "{given:?}"
+    );
 }
 
 #[actix_rt::test]
@@ -78,12 +84,24 @@ async fn nothing_comes_of_a_subscription_that_was_ended_and_its_name_is_free() {
     let made = Arc::new(AtomicUsize::new(0));
     let mut viewer = Viewer::default();
     viewer.follow("a", busy("old".into(), &made));
-    assert!(portion(&mut viewer).await.frames.iter().all(|frame| frame == "old"));
+    assert!(
+        portion(&mut viewer)
+            .await
+            .frames
+            .iter()
+            .all(|frame| frame == "old")
+    );
     assert!(viewer.unfollow("a") && !viewer.unfollow("a"));
     viewer.follow("a", busy("new".into(), &made));
     assert_eq!(viewer.subscriptions(), 1);
     for _ in 0..10 {
-        assert!(portion(&mut viewer).await.frames.iter().all(|frame| frame == "new"));
+        assert!(
+            portion(&mut viewer)
+                .await
+                .frames
+                .iter()
+                .all(|frame| frame == "new")
+        );
     }
 }
 
