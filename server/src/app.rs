@@ -31,7 +31,7 @@ use crate::{
     },
     assets::{self, Assets},
     auth::{self, Auth},
-    bus::{Bus, PORTION_BYTES},
+    bus::Bus,
     clock,
     config::Config,
     demo, error,
@@ -45,6 +45,8 @@ use crate::{
 
 /// Largest body a request may have, bytes: a definition of the largest size and some JSON around it.
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
+/// What may wait to be written to a connection before more of a body is asked for, bytes.
+const WRITE_BUFFER: usize = 1024;
 /// How long answers under way, and connections that only idle, may hold up a stop, seconds. Less
 /// than the whole stop may take, so that the journal is closed in any case.
 const ANSWERS_GRACE_S: u64 = 3;
@@ -296,9 +298,9 @@ fn serve_on(
         .workers(config.http_workers)
         // Without it a small frame may wait 40 ms for the one before it to be acknowledged.
         .tcp_nodelay(true)
-        // As much as a client that stops reading leaves here; what comes in larger pieces is written
-        // in larger pieces all the same.
-        .h1_write_buffer_size(PORTION_BYTES)
+        // A body is polled while less than this waits to be written, so that is what a client that
+        // stops reading leaves here, besides the piece that it does not take.
+        .h1_write_buffer_size(WRITE_BUFFER)
         .disable_signals()
         .shutdown_timeout(ANSWERS_GRACE_S)
         .listen(listener)?

@@ -320,17 +320,14 @@ async fn what_a_thousand_sleepers_cost() -> Result<()> {
             cost.resident_bytes.saturating_sub(*without) / 1024
         );
         let began = Instant::now();
-        // A hundred at a time: their reader has a processor to share with the server.
-        while !sleepers.is_empty() {
-            let some = sleepers.split_off(sleepers.len().saturating_sub(100));
-            try_join_all(some.into_iter().map(|ws| wake(ws, 1, last))).await?;
-        }
-        try_join_all(
+        // All at once: one that did not answer pings for long would be given up.
+        let sockets = try_join_all(sleepers.into_iter().map(|ws| wake(ws, 1, last)));
+        let streams = try_join_all(
             sleeping_streams
                 .into_iter()
                 .map(|sse| wake_stream(sse, last)),
-        )
-        .await?;
+        );
+        tokio::try_join!(sockets, streams)?;
         println!(
             "all have read {last} events each after {:?}",
             began.elapsed()

@@ -214,6 +214,7 @@ async fn what_is_no_cursor_is_refused_and_none_is_from_now() -> Result<()> {
         b":1",
         b"epoch:",
         b"epoch:-1",
+        b"epoch:+1",
         b"epoch:1.5",
         b"epoch:99999999999999999999999",
         b"epoch:\xff",

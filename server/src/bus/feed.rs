@@ -6,7 +6,7 @@ use futures_util::stream::{self, Stream};
 use limelight_protocol::Topic;
 use tokio::sync::Semaphore;
 
-use super::{Bus, Mark, PORTION_BYTES, Pages, Subscription, Tail};
+use super::{Bus, Mark, Pace, Pages, Subscription, Tail};
 use crate::{
     auth::Caller,
     store::{CommittedEvent, Store, StoreError},
@@ -22,6 +22,7 @@ const ITEM_EVENTS: usize = 128;
 pub struct Feed {
     subscription: Subscription,
     pages: Pages,
+    pace: Pace,
     room: Arc<Semaphore>,
     cursor: u64,
     mark: Mark,
@@ -33,7 +34,7 @@ pub struct Feed {
 pub enum FeedItem {
     /// The next events.
     Events {
-        /// Oldest first, at least one; about [`PORTION_BYTES`] of them at most.
+        /// Oldest first, at least one; a portion of them at most.
         events: Vec<Arc<CommittedEvent>>,
         /// When the oldest was published; none when they come from the store.
         published: Option<Instant>,
@@ -56,7 +57,8 @@ impl Feed {
         let reads = bus.reads().clone();
         Self {
             subscription: bus.subscribe(topic.clone()),
-            pages: Pages::new(reads, store, caller, topic, PORTION_BYTES),
+            pages: Pages::new(reads, store, caller, topic),
+            pace: Pace::default(),
             room: Arc::new(Semaphore::new(1)),
             cursor: 0,
             mark: Mark::default(),
@@ -81,10 +83,12 @@ impl Feed {
     pub async fn next(&mut self) -> FeedItem {
         loop {
             if !self.from_store {
-                match self
-                    .subscription
-                    .read(self.cursor, &self.mark, ITEM_EVENTS, PORTION_BYTES)
-                {
+                match self.subscription.read(
+                    self.cursor,
+                    &self.mark,
+                    ITEM_EVENTS,
+                    self.pace.portion(),
+                ) {
                     Tail::Events { events, published } => {
                         self.advance(&events);
                         return FeedItem::Events {
@@ -108,7 +112,7 @@ impl Feed {
             let mark = self.subscription.mark();
             let page = {
                 let _place = self.room.acquire().await;
-                self.pages.after(self.cursor).await
+                self.pages.after(self.cursor, self.pace.portion()).await
             };
             let events = match page {
                 Ok(page) => {
@@ -135,6 +139,8 @@ impl Feed {
             self.cursor = last.position;
             self.mark.saw(last.position);
         }
+        let bytes = events.iter().map(|event| event.wire.len()).sum();
+        self.pace.took(bytes);
     }
 
     /// The items as a stream; it ends after [`FeedItem::Failed`].

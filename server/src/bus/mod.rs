@@ -11,6 +11,7 @@
 
 mod feed;
 mod follow;
+mod pace;
 mod reads;
 mod tail;
 #[cfg(test)]
@@ -19,12 +20,10 @@ mod viewer;
 
 pub use feed::{Feed, FeedItem};
 pub use follow::{Request, Told, follow};
+pub use pace::{PORTION_BYTES, Pace};
 pub use reads::{Page, Pages, Reads};
 pub use tail::{Bus, Mark, Subscription, Tail};
 pub use viewer::{Portion, Viewer};
 
-/// About the most bytes that a viewer is given at a time: what is added to before it is reached. It
-/// is also what a viewer that stops reading may leave behind in memory, a few times over.
-pub const PORTION_BYTES: usize = 8 * 1024;
 /// Pages that may be on their way to one viewer, whatever it follows; or one opening.
 pub const PAGES_PER_VIEWER: u32 = 4;

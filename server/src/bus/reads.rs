@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use limelight_protocol::Topic;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -21,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Most events in a page.
 const PAGE_EVENTS: u64 = 128;
 /// Events of the first page, before it is known how large they are.
-const FIRST_PAGE_EVENTS: u64 = 32;
+const FIRST_PAGE_EVENTS: u64 = 16;
 
 /// Does the reads. Cheap to clone; clones share the turns.
 ///
@@ -37,15 +38,16 @@ impl Default for Reads {
 }
 
 impl Reads {
-    /// Performs `read` and waits for what it finds. Dropping the future leaves a read that has begun
+    /// Begins `read` and waits for what it finds. Dropping the future leaves a read that has begun
     /// to end by itself; one that still waits for its turn never begins.
     ///
     /// # Errors
     /// Those of `read`; [`StoreError::Lost`] when it takes too long or breaks off.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    pub fn run<T, F>(&self, read: F) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         let (mut offer, offered) = oneshot::channel();
         let turns = Arc::clone(&self.0);
         tokio::spawn(async move {
@@ -60,8 +62,11 @@ impl Reads {
             // Nobody listens when the viewer has gone.
             let _ = offer.send(found.unwrap_or_else(late));
         });
-        let broken = |_| Err(StoreError::Lost("a read broke off".into()));
-        offered.await.unwrap_or_else(broken)
+        // What waits for it is small, whatever the read is made of: there are many who wait.
+        offered.map(|offered| {
+            let broken = |_| Err(StoreError::Lost("a read broke off".into()));
+            offered.unwrap_or_else(broken)
+        })
     }
 
     /// Performs what `read` makes, again and again while the store is away: who watches is told of
@@ -107,38 +112,32 @@ pub struct Pages {
     store: Store,
     caller: Caller,
     topic: Topic,
-    bytes: usize,
-    /// Events that are likely to make `bytes`.
-    limit: u64,
+    /// Bytes of an event on average; 0 before there was one.
+    average: usize,
 }
 
 impl Pages {
-    /// Reads `topic` in pages of about `bytes`, as the JSON of the events counts.
+    /// Reads `topic`.
     #[must_use]
-    pub const fn new(
-        reads: Reads,
-        store: Store,
-        caller: Caller,
-        topic: Topic,
-        bytes: usize,
-    ) -> Self {
+    pub const fn new(reads: Reads, store: Store, caller: Caller, topic: Topic) -> Self {
         Self {
             reads,
             store,
             caller,
             topic,
-            bytes,
-            limit: FIRST_PAGE_EVENTS,
+            average: 0,
         }
     }
 
-    /// The page after a position of the journal, or of the topic's own stream; waits while the store
-    /// is away.
+    /// The page of about `most` bytes, as the JSON of its events counts, after a position of the
+    /// journal or of the topic's own stream. Waits while the store is away.
     ///
     /// # Errors
     /// When the store holds what cannot be read.
-    pub async fn after(&mut self, position: u64) -> Result<Page, StoreError> {
-        let (limit, most) = (self.limit, self.bytes);
+    pub async fn after(&mut self, position: u64, most: usize) -> Result<Page, StoreError> {
+        let likely = most.checked_div(self.average);
+        let limit = likely.map_or(FIRST_PAGE_EVENTS, |events| events as u64 + 1);
+        let limit = limit.min(PAGE_EVENTS);
         let read = || {
             let (store, caller, topic) =
                 (self.store.clone(), self.caller.clone(), self.topic.clone());
@@ -153,8 +152,7 @@ impl Pages {
         let page = self.reads.persist(&self.topic, read).await?;
         let bytes: usize = page.events.iter().map(|event| event.wire.len()).sum();
         if let Some(average) = bytes.checked_div(page.events.len()) {
-            let likely = most / average.max(1) + 1;
-            self.limit = (likely as u64).clamp(1, PAGE_EVENTS);
+            self.average = average;
         }
         Ok(page)
     }

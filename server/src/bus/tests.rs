@@ -10,7 +10,7 @@ use limelight_protocol::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Bus, Feed, FeedItem};
+use super::{Bus, Feed, FeedItem, PORTION_BYTES};
 use crate::{
     auth::Caller,
     clock,
@@ -145,6 +145,36 @@ async fn a_feed_gives_what_was_before_it_and_then_what_comes() {
     assert_eq!(read_to(&mut feed, 300).await, (all(11, 300), 0));
     world.commit_and_publish(5).await;
     assert_eq!(read_to(&mut feed, 305).await, (all(301, 305), 0));
+}
+
+#[actix_rt::test]
+async fn an_item_is_a_portion_from_the_store_and_from_the_tail() {
+    let mut world = World::new().await;
+    world.commit_and_publish(200).await;
+    let mut feed = world.feed(0);
+    portions(&mut feed, 200, false).await;
+    world.commit_and_publish(1).await;
+    read_to(&mut feed, 201).await;
+    // It has seen the end of the store, so it is live.
+    world.commit_and_publish(200).await;
+    portions(&mut feed, 401, true).await;
+}
+
+/// Reads until `last` was given, in several items of about a portion, all live or none.
+async fn portions(feed: &mut Feed, last: u64, live: bool) {
+    let (mut given, mut items) = (0, 0);
+    while given < last {
+        let FeedItem::Events { events, published } = feed.next().await else {
+            panic!("nothing is missing")
+        };
+        assert_eq!(published.is_some(), live);
+        let bytes: usize = events.iter().map(|event| event.wire.len()).sum();
+        let newest = events.last().unwrap();
+        assert!(bytes < PORTION_BYTES + newest.wire.len(), "{bytes} bytes");
+        given = newest.position;
+        items += 1;
+    }
+    assert!(items > 5, "{items} items");
 }
 
 #[actix_rt::test]

@@ -15,7 +15,7 @@ use futures_util::{
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{PAGES_PER_VIEWER, PORTION_BYTES};
+use super::{PAGES_PER_VIEWER, Pace};
 
 /// Most frames in a portion, however small.
 const PORTION_FRAMES: usize = 64;
@@ -23,7 +23,7 @@ const PORTION_FRAMES: usize = 64;
 /// Frames to be sent next.
 #[derive(Debug, Default)]
 pub struct Portion {
-    /// In this order; about [`PORTION_BYTES`], and one at least unless something ended.
+    /// In this order; one at least unless something ended.
     pub frames: Vec<ByteString>,
     /// How many subscriptions ended by themselves.
     pub ended: usize,
@@ -32,8 +32,8 @@ pub struct Portion {
 /// What one socket follows. Cheap to clone: the session adds to it and takes from it, and the socket
 /// polls it as a stream, whenever there is room to write.
 ///
-/// Each poll gives one portion, whatever else is ready, and the next finds nothing: so the portion is
-/// written, or fails to be, before another is made. Subscriptions take turns.
+/// Each poll gives one portion, whatever else is ready, and the next finds nothing where it was a whole
+/// one: so it is written, or fails to be, before another is made. Subscriptions take turns.
 #[derive(Clone, Default)]
 pub struct Viewer(Arc<Mutex<Subscriptions>>);
 
@@ -45,7 +45,8 @@ struct Subscriptions {
     by_id: HashMap<Arc<str>, AbortHandle>,
     frames: SelectAll<Abortable<Frames>>,
     waker: Option<Waker>,
-    /// The last poll gave a portion.
+    pace: Pace,
+    /// The last poll gave a whole portion.
     gave: bool,
 }
 
@@ -56,6 +57,7 @@ impl Default for Subscriptions {
             by_id: HashMap::new(),
             frames: SelectAll::new(),
             waker: None,
+            pace: Pace::default(),
             gave: false,
         }
     }
@@ -119,8 +121,8 @@ impl Stream for Viewer {
             return Poll::Pending;
         }
         let mut portion = Portion::default();
-        let mut bytes = 0;
-        while bytes < PORTION_BYTES && portion.frames.len() < PORTION_FRAMES {
+        let (mut bytes, most) = (0, subscriptions.pace.portion());
+        while bytes < most && portion.frames.len() < PORTION_FRAMES {
             // Without subscriptions the stream of all has an end, and goes on when one is added.
             let Poll::Ready(Some((id, frame))) = subscriptions.frames.poll_next_unpin(cx) else {
                 break;
@@ -139,7 +141,9 @@ impl Stream for Viewer {
         if portion.frames.is_empty() && portion.ended == 0 {
             return Poll::Pending;
         }
-        subscriptions.gave = true;
+        subscriptions.pace.took(bytes);
+        // Less than that means that nothing else was ready.
+        subscriptions.gave = bytes >= most || portion.frames.len() == PORTION_FRAMES;
         Poll::Ready(Some(portion))
     }
 }

@@ -71,7 +71,7 @@ pub async fn logs(
         Format::Text => {
             let Services { bus, store, .. } = &*app.services;
             let (reads, store) = (bus.reads().clone(), store.clone());
-            let pages = Pages::new(reads, store, caller, stream.into(), CHUNK_BYTES);
+            let pages = Pages::new(reads, store, caller, stream.into());
             Ok(HttpResponse::Ok()
                 .content_type("text/plain; charset=utf-8")
                 .streaming(whole(pages)))
@@ -86,7 +86,7 @@ fn whole(pages: Pages) -> impl Chunks<Item = Result<Bytes, ApiError>> {
         let Some((mut pages, after)) = left else {
             return Ok(None);
         };
-        let page = pages.after(after).await?;
+        let page = pages.after(after, CHUNK_BYTES).await?;
         let Some(last) = page.events.last().map(|line| line.seq) else {
             return Ok(None);
         };
