@@ -165,6 +165,9 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (epoch, position) = text.rsplit_once(':').ok_or(InvalidCursor)?;
+        if epoch.is_empty() || !position.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(InvalidCursor);
+        }
         let position = position.parse().map_err(|_| InvalidCursor)?;
         Ok(Self {
             epoch: epoch.to_owned(),

@@ -27,7 +27,7 @@ pub enum ClientFrame {
         /// Go on after this; position 0 is the beginning of what is kept. Absent: from now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Cursor>,
-        /// First send how things stand.
+        /// First send how things stand, where there is no `after` to go on from.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         snapshot: bool,
     },

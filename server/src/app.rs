@@ -45,6 +45,8 @@ use crate::{
 
 /// Largest body a request may have, bytes: a definition of the largest size and some JSON around it.
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
+/// What may wait to be written to a connection before more of a body is asked for, bytes.
+const WRITE_BUFFER: usize = 1024;
 /// How long answers under way, and connections that only idle, may hold up a stop, seconds. Less
 /// than the whole stop may take, so that the journal is closed in any case.
 const ANSWERS_GRACE_S: u64 = 3;
@@ -64,7 +66,7 @@ pub struct App {
     /// Whether the server stops.
     pub stopping: Stopping,
     // Dropping an arbiter does not stop it; they are kept to say whose threads the actors are.
-    _arbiters: [Arbiter; 2],
+    _arbiters: [Arbiter; 3],
 }
 
 /// Tells endless answers that the server stops.
@@ -107,12 +109,14 @@ impl App {
         };
         let bus = Bus::default();
         let head = Arc::new(AtomicU64::new(store.head().await?));
-        let (system, commits) = (Arbiter::new(), Arbiter::new());
+        // What viewers see must not wait for what blocks: the hub has its thread to itself, and so
+        // has the journal, whose commits may block it.
+        let (system, events, commits) = (Arbiter::new(), Arbiter::new(), Arbiter::new());
         let hub = {
             let (bus, head) = (bus.clone(), Arc::clone(&head));
             supervise(
                 &supervision,
-                &system.handle(),
+                &events.handle(),
                 "system/hub".into(),
                 move |lease| Hub::new(lease, bus.clone(), Arc::clone(&head)),
             )
@@ -124,7 +128,6 @@ impl App {
             head,
             metrics: metrics.clone(),
         };
-        // Commits may block their thread, so the journal has one to itself.
         let journal = supervise(
             &supervision,
             &commits.handle(),
@@ -154,7 +157,7 @@ impl App {
             sessions: Sessions::default(),
             stopping: Stopping::default(),
             services,
-            _arbiters: [system, commits],
+            _arbiters: [system, events, commits],
         };
         app.recover().await?;
         Ok(app)
@@ -301,6 +304,9 @@ fn serve_on(
         .workers(config.http_workers)
         // Without it a small frame may wait 40 ms for the one before it to be acknowledged.
         .tcp_nodelay(true)
+        // A body is polled while less than this waits to be written, so that is what a client that
+        // stops reading leaves here, besides the piece that it does not take.
+        .h1_write_buffer_size(WRITE_BUFFER)
         .disable_signals()
         .shutdown_timeout(ANSWERS_GRACE_S)
         .listen(listener)?

@@ -1,26 +1,93 @@
 //! Reads the host: processors, memory, file systems, network, and the server's own process.
 //!
 //! Reads only what a [`HostSample`] holds, since it is asked once a second for ever; never lists
-//! other processes, and never reads a clock.
+//! other processes, and never reads a clock. Readings may block, so a [`HostReader`] takes them on a
+//! thread that nobody else needs.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ffi::OsString,
-};
+use std::{collections::HashMap, ffi::OsString, io, sync::mpsc, thread, time::Duration};
 
 use limelight_protocol::{
     Timestamp,
-    host::{DiskSample, HostSample, ProcessSample},
+    host::{HostSample, ProcessSample},
 };
-use sysinfo::{
-    DiskRefreshKind, Disks, Networks, Pid, ProcessRefreshKind, ProcessesToUpdate, System,
-};
+use sysinfo::{Networks, Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use tokio::sync::oneshot;
+
+mod disks;
+
+use disks::DiskReader;
+
+/// Takes readings on a thread of its own.
+#[derive(Debug)]
+pub struct HostReader {
+    ask: mpsc::Sender<Question>,
+    deadline: Duration,
+    /// The reading that has been asked for and has not come.
+    outstanding: Option<oneshot::Receiver<HostSample>>,
+}
+
+/// When it is, and where to answer.
+type Question = (Timestamp, oneshot::Sender<HostSample>);
+
+impl HostReader {
+    /// Starts the thread; `sample` takes a reading, and may block. It is waited for up to `deadline`.
+    /// The thread ends with the reader.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn start(
+        deadline: Duration,
+        mut sample: impl FnMut(Timestamp) -> HostSample + Send + 'static,
+    ) -> io::Result<Self> {
+        let (ask, asked) = mpsc::channel::<Question>();
+        let work = move || {
+            for (now, answer) in asked {
+                // Nobody listens when the collector has gone.
+                let _ = answer.send(sample(now));
+            }
+        };
+        thread::Builder::new().name("host".into()).spawn(work)?;
+        Ok(Self {
+            ask,
+            deadline,
+            outstanding: None,
+        })
+    }
+
+    /// A reading; none when it takes too long. Then the next call waits for the same one, so that there
+    /// is never more than one outstanding.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub async fn read(&mut self, now: Timestamp) -> Result<Option<HostSample>, Ended> {
+        let mut answered = match self.outstanding.take() {
+            Some(outstanding) => outstanding,
+            None => {
+                let (answer, answered) = oneshot::channel();
+                self.ask.send((now, answer)).map_err(|_| Ended)?;
+                answered
+            }
+        };
+        match tokio::time::timeout(self.deadline, &mut answered).await {
+            Ok(sample) => sample.map(Some).map_err(|_| Ended),
+            Err(_) => {
+                self.outstanding = Some(answered);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The thread that takes readings has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the thread that reads the host has ended")]
+pub struct Ended;
 
 /// Takes readings; rates are those since the reading before, and zero in the first.
 #[derive(Debug)]
 pub struct HostSampler {
     system: System,
-    disks: Disks,
+    disks: DiskReader,
     networks: Networks,
     process: Pid,
     previous: Option<Previous>,
@@ -43,7 +110,7 @@ impl HostSampler {
     pub fn new() -> Result<Self, sysinfo::Error> {
         Ok(Self {
             system: System::new()?,
-            disks: Disks::new()?,
+            disks: DiskReader::default(),
             networks: Networks::new()?,
             process: sysinfo::get_current_pid()?,
             previous: None,
@@ -84,7 +151,7 @@ impl HostSampler {
             swap_used_bytes: self.system.used_swap(),
             swap_total_bytes: self.system.total_swap(),
             load_average: load.unwrap_or_default(),
-            disks: self.refresh_disks(),
+            disks: self.disks.read(),
             network_received_bytes_per_s: rates.received,
             network_sent_bytes_per_s: rates.sent,
             process: ProcessSample {
@@ -121,31 +188,6 @@ impl HostSampler {
                 )
             })
             .collect()
-    }
-
-    fn refresh_disks(&mut self) -> Vec<DiskSample> {
-        self.disks
-            .refresh_specifics(true, DiskRefreshKind::nothing().with_storage());
-        // A device may be mounted in many places: the shortest stands for it.
-        let mut by_device = BTreeMap::new();
-        for disk in self.disks.iter().filter(|disk| disk.total_space() > 0) {
-            let total_bytes = disk.total_space();
-            let sample = DiskSample {
-                mount: disk.mount_point().display().to_string(),
-                used_bytes: total_bytes.saturating_sub(disk.available_space()),
-                total_bytes,
-            };
-            let shortest = by_device
-                .entry(disk.name().to_owned())
-                .or_insert_with(|| sample.clone());
-            let key = |sample: &DiskSample| (sample.mount.len(), sample.mount.clone());
-            if key(&sample) < key(shortest) {
-                *shortest = sample;
-            }
-        }
-        let mut samples: Vec<_> = by_device.into_values().collect();
-        samples.sort_by(|a, b| a.mount.cmp(&b.mount));
-        samples
     }
 }
 
@@ -209,9 +251,6 @@ mod tests {
         );
         assert!(sample.swap_used_bytes <= sample.swap_total_bytes);
         assert!(sample.process.resident_bytes > 1 << 20);
-        for disk in &sample.disks {
-            assert!(disk.used_bytes <= disk.total_bytes, "{disk:?}");
-        }
     }
 
     #[test]
@@ -258,6 +297,29 @@ mod tests {
         for now in [1000, 500] {
             let rates = Rates::between(&previous, Timestamp(now), &HashMap::new(), 1000);
             assert_eq!(rates.process_cpu_percent, 0.0);
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_reading_that_hangs_is_the_only_one_and_comes_when_it_comes() {
+        let (let_go, gate) = mpsc::channel::<()>();
+        let mut sampler = HostSampler::new().unwrap();
+        let mut reader = HostReader::start(Duration::from_millis(1), move |now| {
+            gate.recv().unwrap();
+            sampler.sample(now)
+        })
+        .unwrap();
+        for at in [1000, 2000, 3000] {
+            assert_eq!(reader.read(Timestamp(at)).await, Ok(None));
+        }
+        for (at, taken_at) in [(4000, 1000), (5000, 5000)] {
+            let_go.send(()).unwrap();
+            let came = loop {
+                if let Some(sample) = reader.read(Timestamp(at)).await.unwrap() {
+                    break sample;
+                }
+            };
+            assert_eq!(came.at, Timestamp(taken_at));
         }
     }
 }

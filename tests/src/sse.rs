@@ -3,10 +3,14 @@
 use std::pin::Pin;
 
 use anyhow::{Context, Result, ensure};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use reqwest::{Method, header::CONTENT_TYPE};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpSocket, TcpStream},
+};
 
-use crate::{Api, within};
+use crate::{Api, Server, within};
 
 /// One message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +23,7 @@ pub struct Message {
     pub data: String,
 }
 
-type Chunks = Pin<Box<dyn Stream<Item = reqwest::Result<Vec<u8>>> + Send>>;
+type Chunks = Pin<Box<dyn Stream<Item = Result<Vec<u8>>> + Send>>;
 
 /// An open stream.
 pub struct Sse {
@@ -45,7 +49,24 @@ impl Sse {
         );
         let chunks = response.bytes_stream();
         Ok(Self {
-            chunks: Box::pin(chunks.map(|chunk| chunk.map(Vec::from))),
+            chunks: Box::pin(chunks.map(|chunk| Ok(Vec::from(chunk?)))),
+            text: String::new(),
+        })
+    }
+
+    /// Opens `GET path` with a receive buffer so small that a client that does not read is soon
+    /// noticed. Nothing is read before the first message is asked for.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn open_narrow(server: &Server, path: &str) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(16 * 1024)?;
+        let mut stream = socket.connect(server.address().parse()?).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", server.address());
+        stream.write_all(request.as_bytes()).await?;
+        Ok(Self {
+            chunks: Box::pin(stream::unfold(Some((BufReader::new(stream), true)), chunk)),
             text: String::new(),
         })
     }
@@ -82,6 +103,36 @@ impl Sse {
             // of the tests, which use ASCII only.
             self.text.push_str(std::str::from_utf8(&chunk)?);
         }
+    }
+}
+
+/// The next chunk of a chunked answer; its head comes before the first.
+async fn chunk(
+    state: Option<(BufReader<TcpStream>, bool)>,
+) -> Option<(Result<Vec<u8>>, Option<(BufReader<TcpStream>, bool)>)> {
+    let (mut stream, first) = state?;
+    let read = async {
+        let mut line = String::new();
+        if first {
+            stream.read_line(&mut line).await?;
+            ensure!(line.starts_with("HTTP/1.1 200"), "{line}");
+            while line != "\r\n" {
+                line.clear();
+                stream.read_line(&mut line).await?;
+            }
+            line.clear();
+        }
+        stream.read_line(&mut line).await?;
+        let size = usize::from_str_radix(line.trim(), 16).with_context(|| line.clone())?;
+        let mut data = vec![0; size + 2];
+        stream.read_exact(&mut data).await?;
+        data.truncate(size);
+        Ok(data)
+    };
+    match read.await {
+        Ok(data) if data.is_empty() => None,
+        Ok(data) => Some((Ok(data), Some((stream, false)))),
+        Err(error) => Some((Err(error), None)),
     }
 }
 

@@ -3,29 +3,29 @@
 use std::{sync::Arc, time::Instant};
 
 use futures_util::stream::{self, Stream};
+use limelight_protocol::Topic;
+use tokio::sync::Semaphore;
 
-use super::{Bus, Subscription, Tail};
+use super::{Bus, Mark, Pace, Pages, Subscription, Tail};
 use crate::{
     auth::Caller,
     store::{CommittedEvent, Store, StoreError},
 };
-use limelight_protocol::{Stream as EventStream, Topic};
 
 /// Most events in an item.
-const ITEM_EVENTS: u64 = 128;
-/// About the most bytes in an item: events are added until it is reached.
-const ITEM_BYTES: usize = 32 * 1024;
+const ITEM_EVENTS: usize = 128;
 
 /// Follows a topic: subscribes first, then reads what is missing from the store, then goes live,
 /// and back to the store whenever the tail has moved on without it. Gives every event after its
 /// cursor once, in order.
 #[derive(Debug)]
 pub struct Feed {
-    store: Store,
-    caller: Caller,
     subscription: Subscription,
+    pages: Pages,
+    pace: Pace,
+    room: Arc<Semaphore>,
     cursor: u64,
-    complete_to: u64,
+    mark: Mark,
     from_store: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Feed {
 pub enum FeedItem {
     /// The next events.
     Events {
-        /// Oldest first, at least one.
+        /// Oldest first, at least one; a portion of them at most.
         events: Vec<Arc<CommittedEvent>>,
         /// When the oldest was published; none when they come from the store.
         published: Option<Instant>,
@@ -46,7 +46,7 @@ pub enum FeedItem {
         /// Newest position there is.
         to: u64,
     },
-    /// The store could not be read; the feed has ended.
+    /// The store holds something that cannot be read; the feed has ended.
     Failed(StoreError),
 }
 
@@ -54,21 +54,23 @@ impl Feed {
     /// Subscribes; [`Feed::after`] says from where.
     #[must_use]
     pub fn subscribe(bus: &Bus, store: Store, caller: Caller, topic: Topic) -> Self {
-        let subscription = bus.subscribe(topic);
+        let reads = bus.reads().clone();
         Self {
-            store,
-            caller,
-            subscription,
+            subscription: bus.subscribe(topic.clone()),
+            pages: Pages::new(reads, store, caller, topic),
+            pace: Pace::default(),
+            room: Arc::new(Semaphore::new(1)),
             cursor: 0,
-            complete_to: 0,
+            mark: Mark::default(),
             from_store: true,
         }
     }
 
-    /// The topic.
+    /// Takes a permit of `room` for each page that is on its way, as others of the same viewer do.
     #[must_use]
-    pub const fn topic(&self) -> &Topic {
-        self.subscription.topic()
+    pub fn sharing(mut self, room: Arc<Semaphore>) -> Self {
+        self.room = room;
+        self
     }
 
     /// Gives what follows `position`.
@@ -77,75 +79,18 @@ impl Feed {
         self.from_store = true;
     }
 
-    /// The newest position there is: of the journal, or of the topic's own stream.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn head(&self) -> Result<u64, StoreError> {
-        match self.topic() {
-            Topic::Log(execution, node) => self.store.last_log_seq(*execution, node).await,
-            Topic::Metrics => self.store.last_sample_seq().await,
-            _ => self.store.head().await,
-        }
-    }
-
-    async fn read_store(&self) -> Result<Vec<Arc<CommittedEvent>>, StoreError> {
-        match self.topic() {
-            Topic::Log(execution, node) => {
-                let stream = EventStream::Log(*execution, node.clone());
-                self.store
-                    .read_stream(&self.caller, &stream, self.cursor, ITEM_EVENTS)
-                    .await
-            }
-            Topic::Metrics => {
-                let stream = EventStream::Metrics;
-                self.store
-                    .read_stream(&self.caller, &stream, self.cursor, ITEM_EVENTS)
-                    .await
-            }
-            topic => {
-                self.store
-                    .read_topic(&self.caller, topic, self.cursor, ITEM_EVENTS)
-                    .await
-            }
-        }
-    }
-
-    /// The next item; waits for it.
+    /// The next item; waits for it, also while the store is away. May be dropped and called again.
     pub async fn next(&mut self) -> FeedItem {
         loop {
-            if self.from_store {
-                // What left the tail before the read began is in the store by then.
-                let evicted_to = self.subscription.evicted_to();
-                let mut events = match self.read_store().await {
-                    Ok(events) => events,
-                    Err(error) => return FeedItem::Failed(error),
-                };
-                let at_the_end = (events.len() as u64) < ITEM_EVENTS;
-                let fitting = how_many_fit(&events);
-                if at_the_end && fitting == events.len() {
-                    self.from_store = false;
-                    self.complete_to = evicted_to;
-                }
-                events.truncate(fitting);
-                if let Some(last) = events.last() {
-                    self.advance(last.position);
-                    return FeedItem::Events {
-                        events,
-                        published: None,
-                    };
-                }
-            } else {
+            if !self.from_store {
                 match self.subscription.read(
                     self.cursor,
-                    self.complete_to,
-                    ITEM_EVENTS as usize,
-                    ITEM_BYTES,
+                    &self.mark,
+                    ITEM_EVENTS,
+                    self.pace.portion(),
                 ) {
                     Tail::Events { events, published } => {
-                        if let Some(last) = events.last() {
-                            self.advance(last.position);
-                        }
+                        self.advance(&events);
                         return FeedItem::Events {
                             events,
                             published: Some(published),
@@ -159,14 +104,43 @@ impl Feed {
                             to: newest,
                         };
                     }
+                    Tail::Hole => self.from_store = true,
                 }
+                continue;
+            }
+            // What was published before the read begins is in the store by then.
+            let mark = self.subscription.mark();
+            let page = {
+                let _place = self.room.acquire().await;
+                self.pages.after(self.cursor, self.pace.portion()).await
+            };
+            let events = match page {
+                Ok(page) => {
+                    if page.last {
+                        self.from_store = false;
+                        self.mark = mark;
+                    }
+                    page.events
+                }
+                Err(error) => return FeedItem::Failed(error),
+            };
+            if !events.is_empty() {
+                self.advance(&events);
+                return FeedItem::Events {
+                    events,
+                    published: None,
+                };
             }
         }
     }
 
-    fn advance(&mut self, position: u64) {
-        self.cursor = position;
-        self.complete_to = self.complete_to.max(position);
+    fn advance(&mut self, events: &[Arc<CommittedEvent>]) {
+        if let Some(last) = events.last() {
+            self.cursor = last.position;
+            self.mark.saw(last.position);
+        }
+        let bytes = events.iter().map(|event| event.wire.len()).sum();
+        self.pace.took(bytes);
     }
 
     /// The items as a stream; it ends after [`FeedItem::Failed`].
@@ -178,15 +152,4 @@ impl Feed {
             Some((item, (!ended).then_some(feed)))
         })
     }
-}
-
-/// How many of these make an item of about [`ITEM_BYTES`]; one at least, where there is one.
-fn how_many_fit(events: &[Arc<CommittedEvent>]) -> usize {
-    let mut bytes = 0;
-    let fits = |event: &&Arc<CommittedEvent>| {
-        let fits = bytes < ITEM_BYTES;
-        bytes += event.wire.len();
-        fits
-    };
-    events.iter().take_while(fits).count()
 }

@@ -1,7 +1,7 @@
 //! The promise of a feed: every event after its cursor, once, in order, however slow it reads and
 //! whatever gets lost between journal and bus.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use limelight_protocol::{
     EventBody, Stream, TestRunId, Topic,
@@ -10,7 +10,7 @@ use limelight_protocol::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{Bus, Feed, FeedItem};
+use super::{Bus, Feed, FeedItem, PORTION_BYTES};
 use crate::{
     auth::Caller,
     clock,
@@ -20,12 +20,22 @@ use crate::{
     },
 };
 
-/// A journal with a bus behind it, and one test run to write to.
+mod holes;
+mod live;
+mod random;
+mod reads;
+mod viewer;
+
+/// How long a test waits for what must come.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A journal with a bus behind it, and test runs to write to: the events of the first, unless another
+/// is named.
 struct World {
     bus: Bus,
     store: Store,
     writer: JournalWriter,
-    run: TestRun,
+    runs: Vec<TestRun>,
     _folder: TempDir,
 }
 
@@ -38,23 +48,26 @@ impl World {
             synchronous: Synchronous::Off,
         };
         let (store, writer) = Store::open(options).await.unwrap();
-        let run = TestRun::begun(
-            TestRunId(Uuid::now_v7()),
-            "suite".into(),
-            "test".into(),
-            clock::now(),
-        );
+        let run = || {
+            let id = TestRunId(Uuid::now_v7());
+            TestRun::begun(id, "suite".into(), "test".into(), clock::now())
+        };
         Self {
             bus: Bus::default(),
             store,
             writer,
-            run,
+            runs: std::iter::repeat_with(run).take(3).collect(),
             _folder: folder,
         }
     }
 
     async fn commit(&mut self, count: u64) -> Vec<Arc<CommittedEvent>> {
-        let first_seq = self.run.seq + 1;
+        self.commit_to(0, count).await
+    }
+
+    async fn commit_to(&mut self, number: usize, count: u64) -> Vec<Arc<CommittedEvent>> {
+        let run = &mut self.runs[number];
+        let first_seq = run.seq + 1;
         let case = |seq| CaseResult {
             name: format!("case {seq}"),
             status: CaseStatus::Passed,
@@ -68,16 +81,16 @@ impl World {
                 body: EventBody::TestCase(case(seq)),
             })
             .collect();
-        self.run.seq += count;
+        run.seq += count;
         let append = Append {
-            stream: Stream::TestRun(self.run.id),
+            stream: Stream::TestRun(run.id),
             workflow_id: None,
             execution_id: None,
             first_seq,
             events,
             fence: None,
             read_model: ReadModel::TestRun {
-                run: Box::new(self.run.clone()),
+                run: Box::new(run.clone()),
                 new_cases: vec![],
             },
         };
@@ -90,7 +103,14 @@ impl World {
     }
 
     fn feed(&self, after: u64) -> Feed {
-        let topic = Topic::TestRun(self.run.id);
+        self.feed_of(self.topic(0), after)
+    }
+
+    fn topic(&self, number: usize) -> Topic {
+        Topic::TestRun(self.runs[number].id)
+    }
+
+    fn feed_of(&self, topic: Topic, after: u64) -> Feed {
         let mut feed = Feed::subscribe(&self.bus, self.store.clone(), Caller::system(), topic);
         feed.after(after);
         feed
@@ -101,7 +121,8 @@ impl World {
 async fn read_to(feed: &mut Feed, last: u64) -> (Vec<u64>, u32) {
     let (mut positions, mut lagged) = (Vec::new(), 0);
     while positions.last() != Some(&last) {
-        match feed.next().await {
+        let item = tokio::time::timeout(DEADLINE, feed.next()).await;
+        match item.unwrap_or_else(|_| panic!("it waits for ever after {positions:?}")) {
             FeedItem::Events { events, .. } => {
                 positions.extend(events.iter().map(|event| event.position));
             }
@@ -124,6 +145,36 @@ async fn a_feed_gives_what_was_before_it_and_then_what_comes() {
     assert_eq!(read_to(&mut feed, 300).await, (all(11, 300), 0));
     world.commit_and_publish(5).await;
     assert_eq!(read_to(&mut feed, 305).await, (all(301, 305), 0));
+}
+
+#[actix_rt::test]
+async fn an_item_is_a_portion_from_the_store_and_from_the_tail() {
+    let mut world = World::new().await;
+    world.commit_and_publish(200).await;
+    let mut feed = world.feed(0);
+    portions(&mut feed, 200, false).await;
+    world.commit_and_publish(1).await;
+    read_to(&mut feed, 201).await;
+    // It has seen the end of the store, so it is live.
+    world.commit_and_publish(200).await;
+    portions(&mut feed, 401, true).await;
+}
+
+/// Reads until `last` was given, in several items of about a portion, all live or none.
+async fn portions(feed: &mut Feed, last: u64, live: bool) {
+    let (mut given, mut items) = (0, 0);
+    while given < last {
+        let FeedItem::Events { events, published } = feed.next().await else {
+            panic!("nothing is missing")
+        };
+        assert_eq!(published.is_some(), live);
+        let bytes: usize = events.iter().map(|event| event.wire.len()).sum();
+        let newest = events.last().unwrap();
+        assert!(bytes < PORTION_BYTES + newest.wire.len(), "{bytes} bytes");
+        given = newest.position;
+        items += 1;
+    }
+    assert!(items > 5, "{items} items");
 }
 
 #[actix_rt::test]
@@ -173,13 +224,8 @@ async fn what_is_committed_while_a_feed_reads_the_store_comes_once() {
 async fn followers_of_other_topics_are_not_told() {
     let mut world = World::new().await;
     let topic = Topic::TestRun(TestRunId(Uuid::now_v7()));
-    let mut other = Feed::subscribe(&world.bus, world.store.clone(), Caller::system(), topic);
-    let mut tests = Feed::subscribe(
-        &world.bus,
-        world.store.clone(),
-        Caller::system(),
-        Topic::Tests,
-    );
+    let mut other = world.feed_of(topic, 0);
+    let mut tests = world.feed_of(Topic::Tests, 0);
     world.commit_and_publish(3).await;
     assert_eq!(read_to(&mut tests, 3).await.0, all(1, 3));
     tokio::select! {

@@ -187,7 +187,7 @@ async fn perform(app: &App, version: &StoredVersion) -> anyhow::Result<()> {
     let caller = Caller::system();
     let topic = Topic::Workflow(version.workflow.id);
     let mut feed = Feed::subscribe(&services.bus, services.store.clone(), caller.clone(), topic);
-    feed.after(feed.head().await?);
+    feed.after(services.store.head().await?);
     let started = app
         .coordinators
         .start(&caller, version, Execute::default(), None)

@@ -1,23 +1,27 @@
 //! `GET /api/events`: a topic as server-sent events (WHATWG HTML, section 9.2).
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{borrow::Cow, fmt::Write as _, future::ready, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
     web::{self, Bytes, ServiceConfig},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use limelight_protocol::{Cursor, Problem, Topic, ws::HEARTBEAT_S};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_stream::wrappers::IntervalStream;
 use utoipa::IntoParams;
 
 use crate::{
     app::App,
     auth::Caller,
-    bus::{self, Request, Told},
+    bus::{self, PAGES_PER_VIEWER, Request, Told},
     error::ApiError,
 };
 
@@ -34,7 +38,7 @@ pub struct Follow {
     topic: String,
     /// `epoch:position` to go on after; the header `Last-Event-ID` wins over it.
     after: Option<String>,
-    /// Whether to say first how things stand.
+    /// Whether to say first how things stand, where there is no cursor to go on after.
     #[serde(default)]
     snapshot: bool,
 }
@@ -58,32 +62,24 @@ pub async fn follow(
         .topic
         .parse()
         .map_err(|error| ApiError::not_found("unknown_topic", format!("{error}")))?;
-    let last = request
-        .headers()
-        .get("Last-Event-ID")
-        .and_then(|value| value.to_str().ok());
-    let after = match last
-        .or(query.after.as_deref())
+    let last = request.headers().get("Last-Event-ID");
+    let after = last
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .or(query.after.as_deref().map(Cow::from))
         .filter(|text| !text.is_empty())
-    {
-        Some(text) => Some(
-            text.parse::<Cursor>()
-                .map_err(|error| ApiError::bad_request("invalid_cursor", error.to_string()))?,
-        ),
-        None => None,
-    };
+        .map(|text| text.parse::<Cursor>())
+        .transpose()
+        .map_err(|error| ApiError::bad_request("invalid_cursor", error.to_string()))?;
     let epoch = app.services.store.epoch().to_owned();
     let request = Request {
         topic,
         after,
         snapshot: query.snapshot,
     };
-    let told = bus::follow(Arc::clone(&app.services), caller, request)
+    let room = Arc::new(Semaphore::new(PAGES_PER_VIEWER as usize));
+    let told = bus::follow(Arc::clone(&app.services), caller, request, room)
         .map(move |told| spell(&epoch, told));
-    // A comment now and then keeps proxies from closing a quiet stream.
-    let period = std::time::Duration::from_secs(HEARTBEAT_S);
-    let beats = IntervalStream::new(tokio::time::interval(period)).map(|_| ": beat\n\n".to_owned());
-    let body = stream::select(told, beats)
+    let body = with_beats(told)
         .take_until(app.stopping.wait())
         .map(|text| Ok::<_, actix_web::Error>(Bytes::from(text)));
     Ok(HttpResponse::Ok()
@@ -91,6 +87,18 @@ pub async fn follow(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(body))
+}
+
+/// Puts a comment in now and then, which keeps proxies from closing a quiet stream. Ends with `told`,
+/// so that the client comes again.
+fn with_beats(told: impl Stream<Item = String>) -> impl Stream<Item = String> {
+    let mut ticks = interval(Duration::from_secs(HEARTBEAT_S));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let beats = IntervalStream::new(ticks).map(|_| Some(": beat\n\n".to_owned()));
+    let told = told.map(Some).chain(stream::iter([None]));
+    stream::select(told, beats)
+        .take_while(|text| ready(text.is_some()))
+        .filter_map(ready)
 }
 
 fn spell(epoch: &str, told: Told) -> String {
@@ -136,4 +144,26 @@ fn named(event: &str, id: Option<(&str, u64)>, data: &str) -> String {
         .map(|(epoch, position)| format!("id: {epoch}:{position}\n"))
         .unwrap_or_default();
     format!("event: {event}\n{id}data: {data}\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_stream_whose_topic_cannot_be_followed_any_more_ends() {
+        let told = stream::iter(["data: 1\n\n".to_owned(), "event: error\n\n".to_owned()]);
+        let ended = with_beats(told).collect::<Vec<_>>();
+        let text = tokio::time::timeout(Duration::from_secs(60), ended)
+            .await
+            .expect("it goes on beating");
+        let words: Vec<_> = text.iter().filter(|text| !text.starts_with(':')).collect();
+        assert_eq!(words, ["data: 1\n\n", "event: error\n\n"]);
+    }
+
+    #[actix_rt::test]
+    async fn a_quiet_stream_beats() {
+        let mut body = Box::pin(with_beats(stream::pending()));
+        assert_eq!(body.next().await.as_deref(), Some(": beat\n\n"));
+    }
 }

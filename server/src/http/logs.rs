@@ -13,14 +13,11 @@ use utoipa::IntoParams;
 
 use super::executions::{After, NodePath, found_node, stream_page};
 use crate::{
-    app::App,
-    auth::Caller,
-    error::ApiError,
-    store::{CommittedEvent, Store},
+    app::App, auth::Caller, bus::Pages, error::ApiError, services::Services, store::CommittedEvent,
 };
 
-/// Lines read from the store at once for a whole log.
-const CHUNK: u64 = 1000;
+/// About the most that is read from the store at once for a whole log, bytes of JSON.
+const CHUNK_BYTES: usize = 32 * 1024;
 
 /// Registers the routes.
 pub fn configure(config: &mut ServiceConfig) {
@@ -71,25 +68,32 @@ pub async fn logs(
     let stream = Stream::Log(id, node);
     match form.format {
         Format::Json => stream_page(&app, &caller, &stream, &after).await,
-        Format::Text => Ok(HttpResponse::Ok()
-            .content_type("text/plain; charset=utf-8")
-            .streaming(whole(app.services.store.clone(), caller, stream))),
+        Format::Text => {
+            let Services { bus, store, .. } = &*app.services;
+            let (reads, store) = (bus.reads().clone(), store.clone());
+            let pages = Pages::new(reads, store, caller, stream.into());
+            Ok(HttpResponse::Ok()
+                .content_type("text/plain; charset=utf-8")
+                .streaming(whole(pages)))
+        }
     }
 }
 
-/// Every line there is by now, read as the client takes them.
-fn whole(store: Store, caller: Caller, log: Stream) -> impl Chunks<Item = Result<Bytes, ApiError>> {
-    stream::try_unfold(
-        (store, caller, log, 0),
-        |(store, caller, log, after)| async move {
-            let lines = store.read_stream(&caller, &log, after, CHUNK).await?;
-            let Some(last) = lines.last().map(|line| line.seq) else {
-                return Ok(None);
-            };
-            let text: String = lines.iter().map(text_of).collect::<Result<_, _>>()?;
-            Ok(Some((Bytes::from(text), (store, caller, log, last))))
-        },
-    )
+/// Every line there is by now. A page is read when the client has taken the one before, by a task of
+/// its own: a download that stalls holds no connection to the store.
+fn whole(pages: Pages) -> impl Chunks<Item = Result<Bytes, ApiError>> {
+    stream::try_unfold(Some((pages, 0)), |left| async {
+        let Some((mut pages, after)) = left else {
+            return Ok(None);
+        };
+        let page = pages.after(after, CHUNK_BYTES).await?;
+        let Some(last) = page.events.last().map(|line| line.seq) else {
+            return Ok(None);
+        };
+        let text: String = page.events.iter().map(text_of).collect::<Result<_, _>>()?;
+        let left = (!page.last).then_some((pages, last));
+        Ok(Some((Bytes::from(text), left)))
+    })
 }
 
 fn text_of(committed: &Arc<CommittedEvent>) -> Result<String, ApiError> {

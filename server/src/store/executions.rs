@@ -8,7 +8,8 @@ use limelight_protocol::{
     rest::{DayCounts, Page},
 };
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr},
 };
@@ -80,19 +81,7 @@ impl Store {
         cursor: Option<&str>,
         limit: u64,
     ) -> Result<Page<Execution>> {
-        let (limit, rows) = paging::rows_for(limit);
-        let mut query = execution::Entity::find()
-            .filter(filter.condition())
-            .order_by_desc(execution::Column::Id)
-            .limit(rows);
-        if let Some(cursor) = cursor {
-            query = query.filter(execution::Column::Id.lt(paging::decode_id(cursor)?));
-        }
-        let rows = query.all(self.read()).await?;
-        let items = rows.into_iter().map(from_row).collect::<Result<_>>()?;
-        Ok(paging::page(items, limit, None, |last: &Execution| {
-            last.id.0.as_bytes().to_vec()
-        }))
+        list_in(self.read(), filter, cursor, limit).await
     }
 
     /// At most `limit` executions that have not ended, newest first, without node states.
@@ -134,22 +123,9 @@ impl Store {
         id: ExecutionId,
     ) -> Result<Option<Execution>> {
         let moment = self.moment().await?;
-        let Some(row) = execution::Entity::find_by_id(id.0).one(&moment).await? else {
-            return Ok(None);
-        };
-        let nodes = node_state::Entity::find()
-            .filter(node_state::Column::ExecutionId.eq(id.0))
-            .order_by_asc(node_state::Column::Ordinal)
-            .order_by_asc(node_state::Column::Item)
-            .all(&moment)
-            .await?;
+        let found = one_in(&moment, id).await?;
         moment.commit().await?;
-        let mut execution = from_row(row)?;
-        execution.node_states = nodes
-            .into_iter()
-            .map(node_from_row)
-            .collect::<Result<_>>()?;
-        Ok(Some(execution))
+        Ok(found)
     }
 
     /// The execution that was started with this key, without node states.
@@ -305,6 +281,50 @@ impl Store {
             .map(|row| Ok((row.workflow_id, from_row(row)?)))
             .collect()
     }
+}
+
+/// [`Store::list_executions`] as of a moment.
+pub(super) async fn list_in(
+    connection: &impl ConnectionTrait,
+    filter: &ExecutionFilter,
+    cursor: Option<&str>,
+    limit: u64,
+) -> Result<Page<Execution>> {
+    let (limit, rows) = paging::rows_for(limit);
+    let mut query = execution::Entity::find()
+        .filter(filter.condition())
+        .order_by_desc(execution::Column::Id)
+        .limit(rows);
+    if let Some(cursor) = cursor {
+        query = query.filter(execution::Column::Id.lt(paging::decode_id(cursor)?));
+    }
+    let rows = query.all(connection).await?;
+    let items = rows.into_iter().map(from_row).collect::<Result<_>>()?;
+    Ok(paging::page(items, limit, None, |last: &Execution| {
+        last.id.0.as_bytes().to_vec()
+    }))
+}
+
+/// [`Store::get_execution`] as of a moment.
+pub(super) async fn one_in(
+    moment: &DatabaseTransaction,
+    id: ExecutionId,
+) -> Result<Option<Execution>> {
+    let Some(row) = execution::Entity::find_by_id(id.0).one(moment).await? else {
+        return Ok(None);
+    };
+    let nodes = node_state::Entity::find()
+        .filter(node_state::Column::ExecutionId.eq(id.0))
+        .order_by_asc(node_state::Column::Ordinal)
+        .order_by_asc(node_state::Column::Item)
+        .all(moment)
+        .await?;
+    let mut execution = from_row(row)?;
+    execution.node_states = nodes
+        .into_iter()
+        .map(node_from_row)
+        .collect::<Result<_>>()?;
+    Ok(Some(execution))
 }
 
 fn from_row(row: execution::Model) -> Result<Execution> {

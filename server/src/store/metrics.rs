@@ -74,12 +74,19 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn latest_sample(&self, _caller: &Caller) -> Result<Option<HostSample>> {
+        let newest = self.newest_sample().await?;
+        Ok(newest.map(|(_, sample)| sample))
+    }
+
+    /// The newest reading with its `seq`.
+    pub(super) async fn newest_sample(&self) -> Result<Option<(u64, HostSample)>> {
         let row = metric_sample::Entity::find()
             .order_by_desc(metric_sample::Column::Seq)
             .limit(1)
             .one(self.read())
             .await?;
-        row.map(from_row).transpose()
+        row.map(|row| Ok((row.seq as u64, from_row(row)?)))
+            .transpose()
     }
 
     /// `seq` of the newest reading; 0 when there is none.

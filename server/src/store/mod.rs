@@ -26,6 +26,7 @@ pub mod logs;
 pub mod metrics;
 pub mod open;
 pub mod paging;
+pub mod snapshot;
 #[cfg(test)]
 mod suite;
 pub mod test_runs;
@@ -39,6 +40,7 @@ pub use journal::{
     Append, AppendError, CommittedEvent, JournalWriter, NewExecution, PendingEvent, ReadModel,
 };
 pub use open::{DatabaseUrl, MigrateCommand, MigrationStatus, StoreOptions, Synchronous, migrate};
+pub use snapshot::Snapshot;
 pub use users::User;
 pub use workflows::{NewVersion, NewWorkflow, StoredVersion};
 

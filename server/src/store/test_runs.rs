@@ -5,7 +5,10 @@ use limelight_protocol::{
     rest::Page,
     testing::{CaseCounts, CaseResult, TestRun},
 };
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
 
 use super::{
     Store,
@@ -26,18 +29,7 @@ impl Store {
         cursor: Option<&str>,
         limit: u64,
     ) -> Result<Page<TestRun>> {
-        let (limit, rows) = paging::rows_for(limit);
-        let mut query = test_run::Entity::find()
-            .order_by_desc(test_run::Column::Id)
-            .limit(rows);
-        if let Some(cursor) = cursor {
-            query = query.filter(test_run::Column::Id.lt(paging::decode_id(cursor)?));
-        }
-        let rows = query.all(self.read()).await?;
-        let items = rows.into_iter().map(from_row).collect::<Result<_>>()?;
-        Ok(paging::page(items, limit, None, |last: &TestRun| {
-            last.id.0.as_bytes().to_vec()
-        }))
+        list_in(self.read(), cursor, limit).await
     }
 
     /// One test run with its cases in the order they ended.
@@ -46,21 +38,9 @@ impl Store {
     /// When the database fails.
     pub async fn get_test_run(&self, _caller: &Caller, id: TestRunId) -> Result<Option<TestRun>> {
         let moment = self.moment().await?;
-        let Some(row) = test_run::Entity::find_by_id(id.0).one(&moment).await? else {
-            return Ok(None);
-        };
-        let cases = test_case::Entity::find()
-            .filter(test_case::Column::TestRunId.eq(id.0))
-            .order_by_asc(test_case::Column::Ordinal)
-            .all(&moment)
-            .await?;
+        let found = one_in(&moment, id).await?;
         moment.commit().await?;
-        let mut run = from_row(row)?;
-        run.cases = cases
-            .into_iter()
-            .map(case_from_row)
-            .collect::<Result<_>>()?;
-        Ok(Some(run))
+        Ok(found)
     }
 
     /// Test runs that have not ended, oldest first, without cases: those a start finds interrupted.
@@ -75,6 +55,47 @@ impl Store {
             .await?;
         rows.into_iter().map(from_row).collect()
     }
+}
+
+/// [`Store::list_test_runs`] as of a moment.
+pub(super) async fn list_in(
+    connection: &impl ConnectionTrait,
+    cursor: Option<&str>,
+    limit: u64,
+) -> Result<Page<TestRun>> {
+    let (limit, rows) = paging::rows_for(limit);
+    let mut query = test_run::Entity::find()
+        .order_by_desc(test_run::Column::Id)
+        .limit(rows);
+    if let Some(cursor) = cursor {
+        query = query.filter(test_run::Column::Id.lt(paging::decode_id(cursor)?));
+    }
+    let rows = query.all(connection).await?;
+    let items = rows.into_iter().map(from_row).collect::<Result<_>>()?;
+    Ok(paging::page(items, limit, None, |last: &TestRun| {
+        last.id.0.as_bytes().to_vec()
+    }))
+}
+
+/// [`Store::get_test_run`] as of a moment.
+pub(super) async fn one_in(
+    moment: &DatabaseTransaction,
+    id: TestRunId,
+) -> Result<Option<TestRun>> {
+    let Some(row) = test_run::Entity::find_by_id(id.0).one(moment).await? else {
+        return Ok(None);
+    };
+    let cases = test_case::Entity::find()
+        .filter(test_case::Column::TestRunId.eq(id.0))
+        .order_by_asc(test_case::Column::Ordinal)
+        .all(moment)
+        .await?;
+    let mut run = from_row(row)?;
+    run.cases = cases
+        .into_iter()
+        .map(case_from_row)
+        .collect::<Result<_>>()?;
+    Ok(Some(run))
 }
 
 fn from_row(row: test_run::Model) -> Result<TestRun> {

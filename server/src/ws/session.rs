@@ -8,12 +8,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use actix::{
-    Actor, ActorContext, Addr, AsyncContext, Handler, Message, SpawnHandle, StreamHandler,
-};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Handler, Message, StreamHandler};
 use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
-use bytestring::ByteString;
 use futures_util::StreamExt;
 use limelight_protocol::{
     Topic,
@@ -25,7 +22,7 @@ use super::frame;
 use crate::{
     actors::vitals::Entry,
     auth::Caller,
-    bus::{self, Request, Told},
+    bus::{self, Portion, Request, Told, Viewer},
     services::Services,
     telemetry::{Metrics, events::SubscriberLagged},
 };
@@ -85,7 +82,7 @@ pub struct Session {
     vitals: Entry,
     caller: Caller,
     first_topic: Option<Topic>,
-    subscriptions: HashMap<String, SpawnHandle>,
+    viewer: Viewer,
     unanswered_pings: u32,
     fragments: Vec<u8>,
 }
@@ -111,7 +108,7 @@ impl Session {
             vitals,
             caller,
             first_topic,
-            subscriptions: HashMap::new(),
+            viewer: Viewer::default(),
             unanswered_pings: 0,
             fragments: Vec::new(),
         }
@@ -169,12 +166,10 @@ impl Session {
                     Self::refuse(ctx, Some(id), "unknown_topic", &format!("{error}"));
                 }
             },
-            Ok(ClientFrame::Unsubscribe { id }) => match self.subscriptions.remove(&id) {
-                Some(subscription) => {
-                    ctx.cancel_future(subscription);
+            Ok(ClientFrame::Unsubscribe { id }) => {
+                if self.viewer.unfollow(&id) {
                     self.count_subscriptions(-1);
-                }
-                None => {
+                } else {
                     Self::refuse(
                         ctx,
                         Some(id),
@@ -182,28 +177,29 @@ impl Session {
                         "no such subscription",
                     );
                 }
-            },
+            }
             Err(error) => Self::refuse(ctx, None, "malformed_frame", &error.to_string()),
         }
     }
 
     fn subscribe(&mut self, id: String, request: Request, ctx: &mut Ctx) {
-        if self.subscriptions.contains_key(&id) {
+        if self.viewer.follows(&id) {
             return Self::refuse(ctx, Some(id), "duplicate_subscription", "this id is in use");
         }
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+        if self.viewer.subscriptions() >= MAX_SUBSCRIPTIONS {
             let most = format!("a socket takes at most {MAX_SUBSCRIPTIONS} subscriptions");
             return Self::refuse(ctx, Some(id), "too_many_subscriptions", &most);
         }
         self.count_subscriptions(1);
         let metrics = self.services.metrics.clone();
         let (name, topic) = (id.clone(), request.topic.clone());
-        let told = bus::follow(Arc::clone(&self.services), self.caller.clone(), request);
+        let (services, caller) = (Arc::clone(&self.services), self.caller.clone());
+        let told = bus::follow(services, caller, request, self.viewer.room());
         let frames = told.map(move |told| {
             observe(&metrics, &topic, &told);
             frame::told(&name, &topic, told)
         });
-        self.subscriptions.insert(id, ctx.add_stream(frames));
+        self.viewer.follow(&id, frames.boxed());
     }
 
     /// Puts a fragmented message together, within the limit for a whole one.
@@ -257,6 +253,7 @@ impl Actor for Session {
         }));
         self.count_subscriptions(0);
         ctx.run_interval(HEARTBEAT, Self::beat);
+        ctx.add_stream(self.viewer.clone());
         if let Some(topic) = self.first_topic.take() {
             let request = Request {
                 topic,
@@ -271,7 +268,7 @@ impl Actor for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.sessions.0.lock().by_number.remove(&self.number);
-        self.count_subscriptions(-self.subscriptions.len().cast_signed());
+        self.count_subscriptions(-self.viewer.subscriptions().cast_signed());
     }
 }
 
@@ -300,14 +297,16 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
     }
 }
 
-/// Frames of the subscriptions, ready to send.
-impl StreamHandler<ByteString> for Session {
-    fn handle(&mut self, frame: ByteString, ctx: &mut Ctx) {
-        ctx.text(frame);
+/// Frames of the subscriptions, ready to send. A subscription that ended has said why.
+impl StreamHandler<Portion> for Session {
+    fn handle(&mut self, portion: Portion, ctx: &mut Ctx) {
+        for frame in portion.frames {
+            ctx.text(frame);
+        }
+        if portion.ended > 0 {
+            self.count_subscriptions(-portion.ended.cast_signed());
+        }
     }
-
-    /// A subscription that ended has said why; the session goes on.
-    fn finished(&mut self, _: &mut Ctx) {}
 }
 
 impl Handler<GoAway> for Session {

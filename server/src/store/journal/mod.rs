@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 mod models;
 pub(super) mod postgres;
-mod read;
+pub(super) mod read;
 pub(super) mod sqlite;
 pub(super) mod wire;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use limelight_protocol::{Stream, Topic};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, SimpleExpr},
 };
 
@@ -27,9 +27,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn head(&self) -> Result<u64> {
-        let head = journal_head::Entity::find_by_id(1).one(self.read()).await?;
-        head.map(|head| head.position as u64)
-            .ok_or_else(|| StoreError::corrupt("the journal has no head"))
+        head_in(self.read()).await
     }
 
     /// At most `limit` events of a topic after a position, oldest first. For the topics outside the
@@ -164,6 +162,13 @@ impl Store {
             .one(self.read())
             .await?)
     }
+}
+
+/// [`Store::head`] as of a moment.
+pub(in crate::store) async fn head_in(connection: &impl ConnectionTrait) -> Result<u64> {
+    let head = journal_head::Entity::find_by_id(1).one(connection).await?;
+    head.map(|head| head.position as u64)
+        .ok_or_else(|| StoreError::corrupt("the journal has no head"))
 }
 
 /// Written out, as the index on a part of the table is; the plus sign rules the index on streams out,

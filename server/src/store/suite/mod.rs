@@ -11,6 +11,7 @@ mod history;
 mod journal;
 mod lists;
 mod schema;
+mod snapshot;
 mod story;
 
 /// An empty database of a test's own.
@@ -107,6 +108,8 @@ on_both! {
         roll_ups_hold_minimum_mean_and_maximum,
         a_history_joins_roll_ups_and_raw_readings,
         the_newest_reading_outlives_its_retention,;
+    snapshot:
+        a_snapshot_holds_what_the_events_up_to_its_position_made,;
     schema:
         migrations_go_up_and_down_to_nothing_and_up_again,
         a_newer_schema_is_refused,
