@@ -4,13 +4,18 @@
 use limelight_protocol::NodeId;
 use sea_orm::{
     prelude::Uuid,
-    sqlx::{self, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions},
+    sqlx::{
+        self, Executor as _, PgConnection, Postgres, Row as _,
+        postgres::{PgArguments, PgConnectOptions, PgRow},
+        query::Query,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{AppendError, Outcome, Prepared, misplaced, models::Models, wire::EXECUTION};
+use super::{Outcome, Prepared, Refusal, models::Models, wire::EXECUTION};
 use crate::store::{
+    bigint,
     error::{Result, StoreError},
     open::{Synchronous, connect_postgres},
     text,
@@ -60,15 +65,28 @@ struct EventRow<'a> {
 #[serde(rename_all = "lowercase")]
 enum Answer {
     Position(u64),
-    Refused(Vec<Refusal>),
+    Refused(Vec<Refused>),
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct Refused {
     i: usize,
     fenced: bool,
     expected: u64,
 }
+
+/// Positions of the events that stand where these would, and are the same; as `jsonb` says what is the
+/// same, which writes numbers in its own way.
+const POSITIONS_OF: &str = "
+    SELECT e.position FROM event e
+    JOIN jsonb_to_recordset($1::jsonb) AS a(o bigint, k text, t bigint, n text, d jsonb)
+      ON e.seq = $2 + a.o - 1
+    WHERE e.stream_kind = $3 AND e.stream_id = $4
+      AND e.kind = a.k AND e.timestamp = a.t AND e.node_id IS NOT DISTINCT FROM a.n AND e.data = a.d
+      AND ($5::text IS NULL OR EXISTS (
+          SELECT 1 FROM execution x WHERE x.id = $4 AND x.fence = 1 AND x.owner = $5
+          AND x.idempotency_key IS NOT DISTINCT FROM $6))
+    ORDER BY e.seq";
 
 impl PostgresJournal {
     pub async fn connect(
@@ -91,6 +109,58 @@ impl PostgresJournal {
 
     pub(super) async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome> {
         let batch = text::clean_json(batch_json(appends)?);
+        let query = sqlx::query("SELECT journal_commit($1::jsonb)::text").bind(batch);
+        let rows = self.rows(query).await?;
+        let answer: &str = match rows.first() {
+            Some(row) => row.try_get(0).map_err(|error| StoreError::from(&error))?,
+            None => return Err(StoreError::corrupt("journal_commit gave no answer")),
+        };
+        match serde_json::from_str(answer).map_err(StoreError::corrupt)? {
+            Answer::Position(head) => Ok(Outcome::Written { head }),
+            Answer::Refused(refused) => Ok(Outcome::Refused(
+                refused
+                    .into_iter()
+                    .map(
+                        |Refused {
+                             i,
+                             fenced,
+                             expected,
+                         }| {
+                            let refusal = if fenced {
+                                Refusal::Fenced
+                            } else {
+                                Refusal::Misplaced { expected }
+                            };
+                            (i, refusal)
+                        },
+                    )
+                    .collect(),
+            )),
+        }
+    }
+
+    pub(super) async fn positions_of(&mut self, one: &Prepared) -> Result<Vec<u64>> {
+        let events = serde_json::to_string(&event_rows(one)).map_err(StoreError::corrupt)?;
+        let creation = one.creation();
+        let key = creation.and_then(|new| new.idempotency_key.as_deref());
+        let query = sqlx::query(POSITIONS_OF)
+            .bind(text::clean_json(events))
+            .bind(bigint(one.append.first_seq))
+            .bind(one.stream.kind)
+            .bind(one.stream.id)
+            .bind(creation.map(|new| new.owner.clone()))
+            .bind(key.map(|key| text::clean(key).into_owned()));
+        let rows = self.rows(query).await?;
+        rows.iter()
+            .map(|row| match row.try_get::<i64, _>(0) {
+                Ok(position) => Ok(position as u64),
+                Err(error) => Err(StoreError::from(&error)),
+            })
+            .collect()
+    }
+
+    /// Runs a query on the connection, made anew where there is none.
+    async fn rows(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<PgRow>> {
         // Taken out, so that a connection that fails, or a caller that gives up half way, leaves none.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -98,37 +168,15 @@ impl PostgresJournal {
                 .await
                 .map_err(|error| StoreError::Lost(error.to_string()))?,
         };
-        let query = sqlx::query("SELECT journal_commit($1::jsonb)::text").bind(batch);
-        let row = match connection.fetch_one(query).await {
-            Ok(row) => row,
-            Err(error) => {
-                let error = StoreError::from(&error);
-                if !matches!(error, StoreError::Lost(_)) {
-                    self.connection = Some(connection);
-                }
-                return Err(error);
-            }
-        };
-        self.connection = Some(connection);
-        let answer: &str = row.try_get(0).map_err(|error| StoreError::from(&error))?;
-        match serde_json::from_str(answer).map_err(StoreError::corrupt)? {
-            Answer::Position(head) => Ok(Outcome::Written { head }),
-            Answer::Refused(refusals) => Ok(Outcome::Refused(
-                refusals
-                    .into_iter()
-                    .map(|refusal| (refusal.i, error_of(&refusal, appends)))
-                    .collect(),
-            )),
+        let result = connection
+            .fetch_all(query)
+            .await
+            .map_err(|error| StoreError::from(&error));
+        if !matches!(result, Err(StoreError::Lost(_))) {
+            self.connection = Some(connection);
         }
+        result
     }
-}
-
-fn error_of(refusal: &Refusal, appends: &[&Prepared]) -> AppendError {
-    if refusal.fenced {
-        return AppendError::Fenced;
-    }
-    let append = &appends[refusal.i].append;
-    misplaced(&append.stream, append.first_seq, refusal.expected)
 }
 
 fn batch_json(appends: &[&Prepared]) -> Result<String> {
@@ -145,7 +193,7 @@ fn batch_json(appends: &[&Prepared]) -> Result<String> {
                 count: one.count(),
                 offset,
                 fence: one.append.fence.filter(|_| one.stream.kind == EXECUTION),
-                creates: one.creates(),
+                creates: one.creation().is_some(),
                 workflow_id: one.append.workflow_id.map(|id| id.0),
                 execution_id: one.append.execution_id.map(|id| id.0),
                 events: event_rows(one),

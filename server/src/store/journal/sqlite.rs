@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use serde::Serialize;
 
 use super::{
-    AppendError, Outcome, Prepared, misplaced,
+    Outcome, Prepared, Refusal,
     models::{ExecutionRow, Models, NodeRow, TestCaseRow, TestRunRow},
     wire::{EXECUTION, StreamKey},
 };
@@ -70,13 +70,54 @@ impl SqliteJournal {
         transaction.commit()?;
         Ok(Outcome::Written { head })
     }
+
+    /// The positions of the events that stand where these would, and are the same.
+    pub(super) fn positions_of(&mut self, one: &Prepared) -> Result<Vec<u64>> {
+        if let Some(new) = one.creation() {
+            let made = self
+                .connection
+                .prepare_cached(
+                    "SELECT 1 FROM execution WHERE id = ?1 AND fence = 1 AND owner = ?2
+                     AND idempotency_key IS ?3",
+                )?
+                .exists(params![
+                    blob(&one.stream.id),
+                    new.owner,
+                    new.idempotency_key.as_deref().map(clean),
+                ])?;
+            if !made {
+                return Ok(Vec::new());
+            }
+        }
+        let mut same = self.connection.prepare_cached(
+            "SELECT position FROM event WHERE stream_kind = ?1 AND stream_id = ?2 AND seq = ?3
+             AND kind = ?4 AND timestamp = ?5 AND node_id IS ?6 AND data = ?7",
+        )?;
+        let events = one.append.events.iter().zip(&one.data);
+        let mut positions = Vec::with_capacity(one.data.len());
+        for ((event, data), seq) in events.zip(one.append.first_seq as i64..) {
+            let position: Option<i64> = same
+                .query_row(
+                    params![
+                        one.stream.kind,
+                        blob(&one.stream.id),
+                        seq,
+                        event.body.kind().as_str(),
+                        event.timestamp.0,
+                        event.node_id.as_ref().map(NodeId::as_str),
+                        data.get(),
+                    ],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            positions.extend(position.map(|position| position as u64));
+        }
+        Ok(positions)
+    }
 }
 
 /// The appends that do not hold their fence or do not continue their stream.
-fn refusals(
-    transaction: &Transaction<'_>,
-    appends: &[&Prepared],
-) -> Result<Vec<(usize, AppendError)>> {
+fn refusals(transaction: &Transaction<'_>, appends: &[&Prepared]) -> Result<Vec<(usize, Refusal)>> {
     let mut newest = transaction
         .prepare_cached("SELECT max(seq) FROM event WHERE stream_kind = ?1 AND stream_id = ?2")?;
     let mut fence = transaction.prepare_cached("SELECT fence FROM execution WHERE id = ?1")?;
@@ -95,7 +136,7 @@ fn refusals(
             };
             fences.insert(one.stream, held);
             if held != Some(claimed) {
-                refused.push((index, AppendError::Fenced));
+                refused.push((index, Refusal::Fenced));
                 continue;
             }
         }
@@ -110,12 +151,11 @@ fn refusals(
             }
         };
         if one.append.first_seq != expected {
-            let error = misplaced(&one.append.stream, one.append.first_seq, expected);
-            refused.push((index, error));
+            refused.push((index, Refusal::Misplaced { expected }));
             continue;
         }
         next.insert(one.stream, expected + one.count());
-        if one.creates() {
+        if one.creation().is_some() {
             fences.insert(one.stream, Some(1));
         }
     }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::{DatabaseUrl, JournalWriter, Store, StoreOptions, Synchronous};
 
+mod faults;
 mod history;
 mod journal;
 mod lists;
@@ -88,6 +89,8 @@ on_both! {
         an_append_that_clashes_leaves_nothing_and_the_others_stand,
         a_stale_owner_is_refused_alone,
         an_append_that_does_not_continue_its_stream_is_refused_alone,
+        an_append_that_is_sent_again_is_committed_once,
+        what_differs_in_anything_is_not_the_same_append,
         read_models_agree_with_the_events,
         several_appends_of_one_execution_in_a_batch_add_up,
         every_topic_is_read_from_any_position,
