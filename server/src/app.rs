@@ -38,7 +38,7 @@ use crate::{
     executor::{self, orphans, slots::Slots},
     http,
     services::Services,
-    store::{Store, StoreOptions},
+    store::{Store, StoreError, StoreOptions, marker},
     telemetry::Metrics,
     ws::Sessions,
 };
@@ -99,7 +99,8 @@ impl App {
     /// # Errors
     /// When the store cannot be opened.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (store, writer) = Store::open(StoreOptions::from(config)).await?;
+        let marker = config.data_dir.join(marker::FILE);
+        let (store, writer) = Store::open_marked(StoreOptions::from(config), &marker).await?;
         let metrics = Metrics::new()?;
         let supervision = Supervision {
             registry: Registry::default(),
@@ -160,9 +161,17 @@ impl App {
     }
 
     async fn recover(&self) -> anyhow::Result<()> {
-        let epoch = self.services.store.epoch().to_owned();
+        let store = &self.services.store;
+        let mut epochs = store.former_epochs().to_vec();
+        epochs.push(store.epoch().to_owned());
         // A retried attempt must not run beside the one a killed server left behind.
-        let orphans = web::block(move || orphans::kill_orphans(&epoch)).await?;
+        let kill = move || {
+            epochs
+                .iter()
+                .map(|epoch| orphans::kill_orphans(epoch))
+                .sum::<usize>()
+        };
+        let orphans = web::block(kill).await?;
         let executions = self.coordinators.recover().await?;
         let test_runs = self.test_runs.recover().await?;
         if orphans + executions + test_runs > 0 {
@@ -208,6 +217,8 @@ pub struct Server {
     app: Data<App>,
     http: actix_web::dev::Server,
     shutdown: Duration,
+    /// Which database it is, without the password.
+    place: String,
     _lock: File,
 }
 
@@ -238,6 +249,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     });
     app.collect_host_metrics();
     let shutdown = Duration::from_secs_f64(config.shutdown_s);
+    let place = config.database.place();
     let http = serve_on(listener, &config, app.clone(), auth)?;
     Ok(Server {
         address,
@@ -245,6 +257,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
         app,
         http,
         shutdown,
+        place,
         _lock: lock,
     })
 }
@@ -305,18 +318,22 @@ impl Server {
     /// Serves until `stop` is ready, then stops taking work, lets the journal finish, and returns.
     ///
     /// # Errors
-    /// When the HTTP server fails.
+    /// When the HTTP server fails, or another server has the database.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self {
             app,
             http,
             shutdown,
+            place,
             ..
         } = self;
         let handle = http.handle();
         let serving = actix_rt::spawn(http);
-        stop.await;
-        tracing::info!("stopping");
+        let taken_over = tokio::select! {
+            () = stop => false,
+            () = app.services.store.taken_over() => true,
+        };
+        tracing::info!(taken_over, "stopping");
         if tokio::time::timeout(shutdown, stop_all(&app, &handle))
             .await
             .is_err()
@@ -327,6 +344,9 @@ impl Server {
             );
         }
         serving.await??;
+        if taken_over {
+            anyhow::bail!(StoreError::InUse(place));
+        }
         Ok(())
     }
 }

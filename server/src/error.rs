@@ -217,6 +217,7 @@ impl From<StoreError> for ApiError {
             StoreError::Lost(_)
             | StoreError::Busy(_)
             | StoreError::Full(_)
+            | StoreError::InUse(_)
             | StoreError::Unreachable { .. } => {
                 tracing::error!(%error, "the store is not available");
                 Self::unavailable("store_unavailable", "the store does not answer; try again")

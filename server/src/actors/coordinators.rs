@@ -12,10 +12,11 @@ use std::{
 use actix_rt::{Arbiter, ArbiterHandle};
 use limelight_engine::{Command, Definition};
 use limelight_protocol::{
-    Execution, ExecutionId, ExecutionStatus, Timestamp, error::Fault, event::WorkflowStarted,
-    workflow::Execute,
+    Execution, ExecutionId, ExecutionStatus, Timestamp, WorkflowId, error::Fault,
+    event::WorkflowStarted, workflow::Execute,
 };
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     auth::Caller,
     services::Services,
-    store::{StoreError, StoredVersion},
+    store::{IdempotencyKey, StoreError, StoredVersion},
 };
 
 /// How long a caller waits while a coordinator or the journal is being restarted.
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The stored definition is not valid to this version of the server.
     #[error("the definition is not valid any more")]
     Definition(Vec<Fault>),
+    /// The idempotency key belongs to another request.
+    #[error("the Idempotency-Key was used for another request")]
+    KeyReused,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -58,7 +62,7 @@ pub struct Coordinators {
     arbiters: Vec<Arbiter>,
     next_arbiter: AtomicUsize,
     live: Arc<Mutex<HashMap<ExecutionId, Handle<Coordinator>>>>,
-    definitions: Mutex<HashMap<(limelight_protocol::WorkflowId, u32), Arc<Definition>>>,
+    definitions: Mutex<HashMap<(WorkflowId, u32), Arc<Definition>>>,
     /// Held while an idempotency key is looked up and its execution begun.
     keyed: tokio::sync::Mutex<()>,
 }
@@ -117,17 +121,25 @@ impl Coordinators {
         // Keys of different callers have nothing to do with each other. The length keeps them apart
         // even where a name holds the separator.
         let name = &caller.name;
-        let key = idempotency_key.map(|key| format!("{}:{name}/{key}", name.len()));
+        let key = idempotency_key.map(|key| IdempotencyKey {
+            key: format!("{}:{name}/{key}", name.len()),
+            fingerprint: fingerprint(version.workflow.id, &execute),
+        });
         let _held = match &key {
             Some(key) => {
                 let held = self.keyed.lock().await;
                 let known = self
                     .services
                     .store
-                    .execution_by_idempotency_key(caller, key)
+                    .execution_by_idempotency_key(caller, &key.key)
                     .await?;
-                if let Some(execution) = known {
-                    return Ok(execution);
+                if let Some((execution, fingerprint)) = known {
+                    let same = fingerprint.is_none_or(|known| known == key.fingerprint);
+                    return if same {
+                        Ok(execution)
+                    } else {
+                        Err(StartError::KeyReused)
+                    };
                 }
                 Some(held)
             }
@@ -260,6 +272,15 @@ async fn in_time(
         Ok(Ok(result)) => result,
         Ok(Err(_)) | Err(_) => Err(ControlError::Unavailable),
     }
+}
+
+/// Tells requests under one idempotency key apart.
+fn fingerprint(workflow: WorkflowId, execute: &Execute) -> String {
+    let request = serde_json::json!([workflow, execute]).to_string();
+    Sha256::digest(request)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn pending(id: ExecutionId, version: &StoredVersion, started: &WorkflowStarted) -> Execution {

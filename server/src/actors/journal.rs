@@ -4,6 +4,7 @@
 //!   transaction (group commit), together with its read models; then the hub is told once.
 //! - When it fails: a fresh one goes on with the same writer. Appends that waited are not
 //!   committed, and whoever sent them hears that.
+//! - At rest it makes sure once a second that the connection is fit.
 //! - Never: answers or publishes before the commit; lets one bad append fail its neighbours.
 
 use std::{
@@ -33,6 +34,9 @@ const BATCH_EVENTS: usize = 4096;
 
 /// How often a journal that is to close looks whether its last commit is done.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
+
+/// How often the connection is looked after.
+const TEND_EVERY: Duration = Duration::from_secs(1);
 
 /// How long an append is tried again: an outage of the database that is shorter costs no execution its
 /// running attempts.
@@ -165,6 +169,16 @@ impl Actor for Journal {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.read_head(ctx);
+        ctx.run_interval(TEND_EVERY, |journal, ctx| {
+            let writer = Arc::clone(&journal.parts.writer);
+            let tend = async move {
+                // Else it is at work, or looked after already.
+                if let Ok(mut writer) = writer.try_lock() {
+                    writer.tend().await;
+                }
+            };
+            ctx.spawn(tend.into_actor(journal));
+        });
     }
 }
 
@@ -203,7 +217,7 @@ impl Handler<Commit> for Journal {
     }
 }
 
-/// Waits until everything sent before is committed, then ends the actor.
+/// Waits until everything sent before is committed, then closes the writer and ends the actor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Close;
@@ -220,8 +234,12 @@ impl Handler<Close> for Journal {
             ctx.notify_later(Close, CLOSE_POLL);
             return;
         }
-        self.lease.finish();
-        ctx.stop();
+        let writer = Arc::clone(&self.parts.writer);
+        let close = async move { writer.lock().await.close().await };
+        ctx.wait(close.into_actor(self).map(|(), journal, ctx| {
+            journal.lease.finish();
+            ctx.stop();
+        }));
     }
 }
 

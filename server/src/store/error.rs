@@ -24,6 +24,9 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// Another server has the lock of this database.
+    #[error("the database {0} is in use by another server")]
+    InUse(String),
     /// A newer version of Limelight has migrated this database.
     #[error("the database has a newer schema than this version of limelight knows (step {0})")]
     NewerSchema(String),
@@ -67,7 +70,7 @@ impl StoreError {
     pub(super) const fn stops_all(&self) -> bool {
         matches!(
             self,
-            Self::Lost(_) | Self::Busy(_) | Self::Unreachable { .. }
+            Self::Lost(_) | Self::Busy(_) | Self::Unreachable { .. } | Self::InUse(_)
         )
     }
 

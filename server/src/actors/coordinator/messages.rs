@@ -7,6 +7,7 @@ use limelight_engine::{Command, Definition, Run};
 use limelight_protocol::{Execution, event::WorkflowStarted};
 
 use super::{Answer, Coordinator, Live, outbox::Outbox};
+use crate::store::IdempotencyKey;
 
 /// Begins the execution this coordinator was made for.
 #[derive(Message)]
@@ -19,7 +20,7 @@ pub struct Begin {
     /// Of its first event.
     pub started: WorkflowStarted,
     /// Scoped by its caller.
-    pub idempotency_key: Option<String>,
+    pub idempotency_key: Option<IdempotencyKey>,
     /// Where to answer.
     pub answer: Answer,
 }

@@ -9,7 +9,7 @@ use limelight_protocol::{
 
 use super::Answer;
 use crate::{
-    store::{Append, NewExecution, PendingEvent, ReadModel},
+    store::{Append, IdempotencyKey, NewExecution, PendingEvent, ReadModel},
     telemetry::{
         Metrics,
         events::{ExecutionEnded, NodeEnded},
@@ -32,7 +32,7 @@ pub struct Outbox {
 
 struct NewRow {
     owner: Arc<str>,
-    idempotency_key: Option<String>,
+    idempotency_key: Option<IdempotencyKey>,
 }
 
 /// What goes to the journal together, and what follows from its commit.
@@ -105,7 +105,7 @@ impl Outbox {
     /// For an execution that is not in the store yet.
     pub fn fresh(
         execution: Box<Execution>,
-        idempotency_key: Option<String>,
+        idempotency_key: Option<IdempotencyKey>,
         owner: &Arc<str>,
     ) -> Self {
         let begin = NewRow {

@@ -28,7 +28,12 @@ pub(super) mod sqlite;
 pub(super) mod wire;
 
 use self::{postgres::PostgresJournal, sqlite::SqliteJournal};
-use super::{StoreError, text};
+use super::{
+    StoreError,
+    health::{self, Health},
+    marker::Marker,
+    text,
+};
 use wire::{Parts, StreamKey};
 
 /// Events that belong together: all of them are committed, or none.
@@ -92,8 +97,17 @@ pub struct NewExecution {
     pub execution: Execution,
     /// Who coordinates it.
     pub owner: String,
+    /// Of the request that starts it.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// What makes a request that is sent twice one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
     /// Unique over all executions; the caller puts the scope in.
-    pub idempotency_key: Option<String>,
+    pub key: String,
+    /// Of what is asked for: another request has another.
+    pub fingerprint: String,
 }
 
 /// A fact: committed, in its place, and serialised.
@@ -135,6 +149,8 @@ impl AppendError {
     fn of_one(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(why) => Self::Conflict(why),
+            // Whatever this process owned, the other server owns now.
+            StoreError::InUse(_) => Self::Fenced,
             other => Self::Store(other),
         }
     }
@@ -143,9 +159,13 @@ impl AppendError {
 /// The events of one append, or why there are none.
 pub type AppendResult = Result<Vec<Arc<CommittedEvent>>, AppendError>;
 
-/// The only writer of events.
+/// The only writer of events. It has the lock that makes this process the database's only server.
 #[derive(Debug)]
-pub struct JournalWriter(Backend);
+pub struct JournalWriter {
+    backend: Backend,
+    marker: Option<Marker>,
+    health: Health,
+}
 
 #[derive(Debug)]
 enum Backend {
@@ -178,18 +198,60 @@ enum Refusal {
 }
 
 impl JournalWriter {
-    pub(super) const fn sqlite(journal: SqliteJournal) -> Self {
-        Self(Backend::Sqlite(journal))
+    pub(super) const fn sqlite(journal: SqliteJournal, health: Health) -> Self {
+        Self::new(Backend::Sqlite(journal), health)
     }
 
-    pub(super) fn postgres(journal: PostgresJournal) -> Self {
-        Self(Backend::Postgres(Box::new(journal)))
+    pub(super) fn postgres(journal: PostgresJournal, health: Health) -> Self {
+        Self::new(Backend::Postgres(Box::new(journal)), health)
+    }
+
+    const fn new(backend: Backend, health: Health) -> Self {
+        Self {
+            backend,
+            marker: None,
+            health,
+        }
+    }
+
+    /// From now on the marker is kept up with the journal.
+    pub(super) fn mark(&mut self, marker: Marker) {
+        self.marker = Some(marker);
+    }
+
+    /// Ends the connection and gives the lock back; what is sent later is not committed.
+    pub async fn close(&mut self) {
+        match &mut self.backend {
+            Backend::Sqlite(journal) => journal.close(),
+            Backend::Postgres(journal) => journal.close().await,
+        }
+    }
+
+    /// To be called about once a second while nothing is committed: finds out whether the connection, and
+    /// with it the lock, is still there, and whether a database that failed to take the newest write
+    /// takes one again.
+    pub async fn tend(&mut self) {
+        let tended = match &mut self.backend {
+            Backend::Sqlite(journal) if self.health.is_troubled(health::Path::Journal) => {
+                journal.probe().await
+            }
+            Backend::Sqlite(_) => return,
+            Backend::Postgres(journal) => journal.probe().await,
+        };
+        self.note(&tended);
+    }
+
+    fn note<T>(&self, result: &Result<T, StoreError>) {
+        if matches!(result, Err(StoreError::InUse(_))) {
+            self.health.take_over();
+        }
+        self.health.note(health::Path::Journal, result);
     }
 
     /// Commits a batch in one transaction and tells for each append, in order, what became of it.
     ///
-    /// On SQLite the calling thread is blocked meanwhile. A lost PostgreSQL connection fails the batch;
-    /// the next one connects anew.
+    /// On SQLite the calling thread is blocked meanwhile, for as long as SQLite waits for a lock at most.
+    /// A lost PostgreSQL connection fails the batch; the next one connects anew.
     pub async fn commit(
         &mut self,
         batch: impl IntoIterator<Item = impl Into<Arc<Append>>>,
@@ -211,6 +273,10 @@ impl JournalWriter {
             let appends: Vec<&Prepared> = pending.iter().map(|(_, one)| *one).collect();
             match self.write(&appends).await {
                 Ok(Outcome::Written { head }) => {
+                    let count: u64 = pending.iter().map(|(_, one)| one.count()).sum();
+                    if let Some(marker) = &mut self.marker {
+                        marker.advance(head + count);
+                    }
                     let mut positions = head + 1..;
                     for (index, one) in pending.drain(..) {
                         results[index] = Some(Ok(one.committed(positions.by_ref())));
@@ -257,18 +323,20 @@ impl JournalWriter {
     }
 
     async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome, StoreError> {
-        match &mut self.0 {
+        let written = match &mut self.backend {
             Backend::Sqlite(journal) => journal.write(appends).await,
             Backend::Postgres(journal) => journal.write(appends).await,
-        }
+        };
+        self.note(&written);
+        written
     }
 
     /// Where the events of an append stand if they are committed: the same events at the same `seq`s,
     /// and of one that makes an execution, made by the same owner under the same key, and nobody else's
     /// since.
     async fn positions_of(&mut self, one: &Prepared) -> Result<Option<Vec<u64>>, StoreError> {
-        let positions = match &mut self.0 {
-            Backend::Sqlite(journal) => journal.positions_of(one)?,
+        let positions = match &mut self.backend {
+            Backend::Sqlite(journal) => journal.positions_of(one).await?,
             Backend::Postgres(journal) => journal.positions_of(one).await?,
         };
         Ok((positions.len() as u64 == one.count()).then_some(positions))

@@ -94,7 +94,9 @@ pub async fn an_append_that_clashes_leaves_nothing_and_the_others_stand(database
         .execution_by_idempotency_key(&caller, "key")
         .await
         .unwrap();
-    assert_eq!(found.unwrap().id, first.execution.id);
+    let (execution, fingerprint) = found.unwrap();
+    assert_eq!(execution.id, first.execution.id);
+    assert_eq!(fingerprint.as_deref(), Some("of the request"));
 }
 
 pub async fn a_stale_owner_is_refused_alone(database: Database) {
@@ -209,8 +211,13 @@ pub async fn what_differs_in_anything_is_not_the_same_append(database: Database)
         other
     };
     let owner = by(|new| new.owner = "server-2".into());
-    let key = by(|new| new.idempotency_key = Some("other".into()));
-    for other in [owner, key] {
+    let key = by(|new| new.idempotency_key = None);
+    let request = by(|new| {
+        if let Some(key) = &mut new.idempotency_key {
+            key.fingerprint = "of another".into();
+        }
+    });
+    for other in [owner, key, request] {
         let result = journal.commit(vec![other]).await.remove(0);
         assert!(
             matches!(result, Err(AppendError::Conflict(_))),
