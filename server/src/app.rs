@@ -38,7 +38,7 @@ use crate::{
     executor::{self, at_work::AtWork, orphans, slots::Slots},
     http,
     services::Services,
-    store::{Store, StoreOptions},
+    store::{Store, StoreError, StoreOptions, marker},
     telemetry::Metrics,
     ws::Sessions,
 };
@@ -101,7 +101,8 @@ impl App {
     /// # Errors
     /// When the store cannot be opened.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (store, writer) = Store::open(StoreOptions::from(config)).await?;
+        let marker = config.data_dir.join(marker::FILE);
+        let (store, writer) = Store::open_marked(StoreOptions::from(config), &marker).await?;
         let metrics = Metrics::new()?;
         let supervision = Supervision {
             registry: Registry::default(),
@@ -164,9 +165,17 @@ impl App {
     }
 
     async fn recover(&self) -> anyhow::Result<()> {
-        let epoch = self.services.store.epoch().to_owned();
+        let store = &self.services.store;
+        let mut epochs = store.former_epochs().to_vec();
+        epochs.push(store.epoch().to_owned());
         // A retried attempt must not run beside the one a killed server left behind.
-        let orphans = web::block(move || orphans::kill_orphans(&epoch)).await?;
+        let kill = move || {
+            epochs
+                .iter()
+                .map(|epoch| orphans::kill_orphans(epoch))
+                .sum::<usize>()
+        };
+        let orphans = web::block(kill).await?;
         let executions = self.coordinators.recover().await?;
         let test_runs = self.test_runs.recover().await?;
         if orphans + executions + test_runs > 0 {
@@ -217,6 +226,8 @@ pub struct Server {
     app: Data<App>,
     http: actix_web::dev::Server,
     shutdown: Duration,
+    /// Which database it is, without the password.
+    place: String,
     _lock: File,
 }
 
@@ -247,6 +258,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     });
     app.collect_host_metrics();
     let shutdown = Duration::from_secs_f64(config.shutdown_s);
+    let place = config.database.place();
     let http = serve_on(listener, &config, app.clone(), auth)?;
     Ok(Server {
         address,
@@ -254,6 +266,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
         app,
         http,
         shutdown,
+        place,
         _lock: lock,
     })
 }
@@ -317,18 +330,22 @@ impl Server {
     /// Serves until `stop` is ready, then stops taking work, lets the journal finish, and returns.
     ///
     /// # Errors
-    /// When the HTTP server fails.
+    /// When the HTTP server fails, or another server has the database.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self {
             app,
             http,
             shutdown,
+            place,
             ..
         } = self;
         let handle = http.handle();
         let serving = actix_rt::spawn(http);
-        stop.await;
-        tracing::info!("stopping");
+        let taken_over = tokio::select! {
+            () = stop => false,
+            () = app.services.store.taken_over() => true,
+        };
+        tracing::info!(taken_over, "stopping");
         if tokio::time::timeout(shutdown, stop_all(&app, &handle))
             .await
             .is_err()
@@ -339,12 +356,18 @@ impl Server {
             );
         }
         // Whatever could not be waited for is ended here: no program outlives its server.
-        let mark = app.services.store.epoch().to_owned();
-        let left = web::block(move || orphans::kill_orphans(&mark)).await?;
-        if left > 0 {
-            tracing::warn!(left, "killed what commands had left behind");
+        // Another server's programs carry the same mark when it has taken the database over.
+        if !taken_over {
+            let mark = app.services.store.epoch().to_owned();
+            let left = web::block(move || orphans::kill_orphans(&mark)).await?;
+            if left > 0 {
+                tracing::warn!(left, "killed what commands had left behind");
+            }
         }
         serving.await??;
+        if taken_over {
+            anyhow::bail!(StoreError::InUse(place));
+        }
         Ok(())
     }
 }

@@ -214,7 +214,11 @@ impl From<StoreError> for ApiError {
             StoreError::NameTaken(_) => Self::conflict("name_taken", error.to_string()),
             StoreError::Conflict(detail) => Self::conflict("conflict", detail),
             StoreError::InvalidCursor => Self::bad_request("invalid_cursor", error.to_string()),
-            StoreError::Lost(_) | StoreError::Unreachable { .. } => {
+            StoreError::Lost(_)
+            | StoreError::Busy(_)
+            | StoreError::Full(_)
+            | StoreError::InUse(_)
+            | StoreError::Unreachable { .. } => {
                 tracing::error!(%error, "the store is not available");
                 Self::unavailable("store_unavailable", "the store does not answer; try again")
             }

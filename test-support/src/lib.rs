@@ -4,5 +4,7 @@
 //! nothing.
 
 mod postgres;
+mod proxy;
 
 pub use postgres::Postgres;
+pub use proxy::{Proxy, Statement};

@@ -79,6 +79,7 @@ pub struct Builder {
     config: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    ignored_signal: Option<&'static str>,
 }
 
 impl Builder {
@@ -107,6 +108,13 @@ impl Builder {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The server is started with this signal ignored.
+    #[must_use]
+    pub const fn ignoring(mut self, signal: &'static str) -> Self {
+        self.ignored_signal = Some(signal);
         self
     }
 
@@ -157,6 +165,7 @@ impl Server {
             config: String::new(),
             args: Vec::new(),
             env: Vec::new(),
+            ignored_signal: None,
         }
     }
 
@@ -204,6 +213,9 @@ impl Server {
         if !self.settings.config.is_empty() {
             command.arg("--config");
             command.arg(self.folder.path().join("limelight.toml"));
+        }
+        if let Some(signal) = self.settings.ignored_signal {
+            command = ignoring(signal, &command);
         }
         let mut child = command
             .args(&self.settings.args)
@@ -330,6 +342,19 @@ impl Server {
         Ok(())
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let mut running = self.running.take().context("the server does not run")?;
+        eventually("the end of the server", || {
+            let state = running.child.try_wait();
+            async move { Ok(state?) }
+        })
+        .await
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has.
     ///
     /// # Errors
@@ -384,6 +409,26 @@ pub fn clean_command() -> Result<Command> {
         }
     }
     Ok(command)
+}
+
+/// The same command, started with a signal ignored, which what it executes inherits.
+fn ignoring(signal: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(format!("trap '' {signal}; exec \"$0\" \"$@\""))
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    shell
 }
 
 /// Standard output of a command that succeeded.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     coordinator::{
-        Begin, Beginning, Control, ControlError, Coordinator, Halt, Inspect, Loader, NewRow,
+        Begin, Beginning, Control, ControlError, Coordinator, Halt, Inspect, Loader, NewRow, Origin,
     },
     keys::{self, Keys, Started},
     supervisor::{Handle, supervise},
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     auth::Caller,
     services::Services,
-    store::{StoreError, StoredVersion},
+    store::{IdempotencyKey, StoreError, StoredVersion},
 };
 
 /// How long a caller waits while a coordinator or the journal is being restarted.
@@ -127,25 +127,37 @@ impl Coordinators {
         // Keys of different callers have nothing to do with each other. The length keeps them apart
         // even where a name holds the separator.
         let name = &caller.name;
-        let key = format!("{}:{name}/{key}", name.len());
-        let request = keys::fingerprint(workflow.id, &started);
-        let turn = self.keys.turn(&key).await;
-        let known = match turn.started() {
-            Some(earlier) if earlier.request != request => return Err(StartError::KeyReused),
+        let key = IdempotencyKey {
+            key: format!("{}:{name}/{key}", name.len()),
+            fingerprint: keys::fingerprint(workflow.id, &started),
+        };
+        let turn = self.keys.turn(&key.key).await;
+        let mut known = match turn.started() {
             // Whether it has begun is yet to be seen.
-            Some(earlier) => self.inspect(earlier.id).await?,
+            Some(earlier) => self
+                .inspect(earlier.id)
+                .await?
+                .map(|execution| (execution, Some(earlier.fingerprint))),
             None => None,
         };
-        let store = &self.services.store;
-        let known = match known {
-            Some(execution) => Some(execution),
-            None => store.execution_by_idempotency_key(caller, &key).await?,
-        };
-        if let Some(execution) = known {
-            turn.settled();
-            return Ok(execution);
+        if known.is_none() {
+            let store = &self.services.store;
+            known = store.execution_by_idempotency_key(caller, &key.key).await?;
         }
-        turn.starts(Started { id, request });
+        if let Some((execution, fingerprint)) = known {
+            turn.settled();
+            // Those of earlier versions have no fingerprint.
+            let same = fingerprint.is_none_or(|known| known == key.fingerprint);
+            return if same {
+                Ok(execution)
+            } else {
+                Err(StartError::KeyReused)
+            };
+        }
+        turn.starts(Started {
+            id,
+            fingerprint: key.fingerprint.clone(),
+        });
         let beginning = self.beginning(id, version, definition, started, Some(key));
         let told = self.begin(beginning).await;
         if !matches!(told, Err(StartError::Pending(_))) {
@@ -160,7 +172,7 @@ impl Coordinators {
         version: &StoredVersion,
         definition: Arc<limelight_engine::Definition>,
         started: WorkflowStarted,
-        idempotency_key: Option<String>,
+        idempotency_key: Option<IdempotencyKey>,
     ) -> Beginning {
         Beginning {
             execution: Box::new(pending(id, version, &started)),
@@ -178,7 +190,7 @@ impl Coordinators {
         let (answer, answered) = oneshot::channel();
         // Nobody has it yet, so nothing has begun when it is not taken.
         let taken = self
-            .spawn(id, true)?
+            .spawn(id, Origin::Fresh)?
             .send(Begin { beginning, answer })
             .await;
         taken.map_err(|_| ControlError::Unavailable)?;
@@ -240,14 +252,19 @@ impl Coordinators {
     /// Starts a coordinator for every execution that has not ended; gives how many.
     ///
     /// # Errors
-    /// When the store cannot say which those are.
+    /// When the store cannot say which those are, or make them this server's.
     pub async fn recover(&self) -> Result<usize, StoreError> {
-        let ids = self.services.store.live_execution_ids().await?;
-        for &id in &ids {
-            // It cannot be stopping while it starts.
-            let _ = self.find_or_load(id);
+        let services = &self.services;
+        let all = services
+            .store
+            .claim_live_executions(&services.owner)
+            .await?;
+        let count = all.len();
+        for claimed in all {
+            // None is halting while it starts.
+            let _ = self.spawn(claimed.id, Origin::Claimed(claimed));
         }
-        Ok(ids.len())
+        Ok(count)
     }
 
     /// Stops every coordinator and its attempts, and waits until all of these have ended; what was
@@ -271,10 +288,10 @@ impl Coordinators {
 
     /// The coordinator of an execution, started if it has none.
     fn find_or_load(&self, id: ExecutionId) -> Result<Handle<Coordinator>, ControlError> {
-        self.spawn(id, false)
+        self.spawn(id, Origin::Stored)
     }
 
-    fn spawn(&self, id: ExecutionId, fresh: bool) -> Result<Handle<Coordinator>, ControlError> {
+    fn spawn(&self, id: ExecutionId, origin: Origin) -> Result<Handle<Coordinator>, ControlError> {
         let mut live = self.live.lock();
         if let Some(handle) = live.get(&id) {
             return Ok(handle.clone());
@@ -291,7 +308,7 @@ impl Coordinators {
                 Arc::clone(&self.services),
                 Arc::clone(&self.loader),
                 id,
-                fresh,
+                origin,
             ),
         );
         live.insert(id, handle.clone());

@@ -4,6 +4,7 @@
 //!   transaction (group commit), together with its read models; then the hub is told once.
 //! - When it fails: a fresh one goes on with the same writer. Appends that waited are not
 //!   committed, and whoever sent them hears that.
+//! - At rest it makes sure once a second that the connection is fit.
 //! - Never: answers or publishes before the commit; lets one bad append fail its neighbours.
 
 use std::{
@@ -34,8 +35,12 @@ const BATCH_EVENTS: usize = 4096;
 /// How often a journal that is to close looks whether its last commit is done.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
 
-/// How long an append is tried again.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the connection is looked after.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+
+/// How long an append is tried again: an outage of the database that is shorter costs no execution its
+/// running attempts.
+const PATIENCE: Duration = Duration::from_secs(600);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -90,23 +95,13 @@ impl Journal {
         }));
     }
 
-    fn next_batch(&mut self) -> Vec<Write> {
-        let mut events = 0;
-        let fits = self.waiting.iter().take_while(|write| {
-            let first = events == 0;
-            events += write.append.events.len();
-            first || events <= BATCH_EVENTS
-        });
-        let count = fits.count();
-        self.waiting.drain(..count).collect()
-    }
-
     fn commit(&mut self, ctx: &mut Context<Self>) {
         if self.committing || self.waiting.is_empty() {
             return;
         }
         self.committing = true;
-        let batch = self.next_batch();
+        let count = batch_len(self.waiting.iter().map(|write| write.append.events.len()));
+        let batch: Vec<Write> = self.waiting.drain(..count).collect();
         let size = batch.iter().map(|write| write.append.events.len()).sum();
         let (appends, answers): (Vec<_>, Vec<_>) = batch
             .into_iter()
@@ -145,14 +140,18 @@ impl Journal {
                 error: &error,
             });
         }
-        let events: Vec<_> = results.iter().flatten().flatten().cloned().collect();
+        let mut events: Vec<_> = results.iter().flatten().flatten().cloned().collect();
+        // Those of an append that was committed earlier stand before the others.
+        events.sort_by_key(|event| event.position);
         if let Some(last) = events.last() {
             self.parts
                 .metrics
                 .observe_commit(events.len(), began.elapsed());
             self.parts.head.fetch_max(last.position, Release);
+        }
+        for run in events.chunk_by(|one, next| one.position + 1 == next.position) {
             // A batch that the hub has no room for is noticed there and read from the store.
-            let _ = self.parts.hub.try_send(Publish(events));
+            let _ = self.parts.hub.try_send(Publish(run.to_vec()));
         }
         for (result, answer) in results.into_iter().zip(answers) {
             // Nobody waiting any more is nobody to answer; the events are committed all the same.
@@ -170,6 +169,16 @@ impl Actor for Journal {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.read_head(ctx);
+        ctx.run_interval(TEND_EVERY, |journal, ctx| {
+            let writer = Arc::clone(&journal.parts.writer);
+            let tend = async move {
+                // Else it is at work, or looked after already.
+                if let Ok(mut writer) = writer.try_lock() {
+                    writer.tend().await;
+                }
+            };
+            ctx.spawn(tend.into_actor(journal));
+        });
     }
 }
 
@@ -208,7 +217,7 @@ impl Handler<Commit> for Journal {
     }
 }
 
-/// Waits until everything sent before is committed, then ends the actor.
+/// Waits until everything sent before is committed, then closes the writer and ends the actor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Close;
@@ -225,35 +234,72 @@ impl Handler<Close> for Journal {
             ctx.notify_later(Close, CLOSE_POLL);
             return;
         }
-        self.lease.finish();
-        ctx.stop();
+        let writer = Arc::clone(&self.parts.writer);
+        let close = async move { writer.lock().await.close().await };
+        ctx.wait(close.into_actor(self).map(|(), journal, ctx| {
+            journal.lease.finish();
+            ctx.stop();
+        }));
+    }
+}
+
+/// How many of the appends that wait, given by their numbers of events, are committed together: as many
+/// as fit, and at least one.
+pub(crate) fn batch_len(waiting: impl IntoIterator<Item = usize>) -> usize {
+    let mut events = 0;
+    let fits = waiting.into_iter().take_while(|count| {
+        let first = events == 0;
+        events += count;
+        first || events <= BATCH_EVENTS
+    });
+    fits.count()
+}
+
+/// What to do about an append that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Send the same one again after this time. It is committed once, however often it is sent.
+    After(Duration),
+    /// Answer with the error.
+    GiveUp,
+}
+
+impl Retry {
+    /// The rule. `elapsed` is since the append was first sent. What the database would refuse again is
+    /// not tried again.
+    pub(crate) fn of(error: &AppendError, elapsed: Duration) -> Self {
+        match error {
+            AppendError::Store(error) if error.is_transient() && elapsed < PATIENCE => {
+                // As long as it has taken so far: the pauses double.
+                Self::After(elapsed.clamp(FIRST_PAUSE, LONGEST_PAUSE))
+            }
+            _ => Self::GiveUp,
+        }
     }
 }
 
 /// Appends through the journal actor and waits for the commit. While the journal is restarted or
-/// the database is away the same append is tried again, so that neither costs an execution its
+/// the database is away the same append is sent again, so that neither costs an execution its
 /// running attempts.
 ///
 /// # Errors
-/// Why it was not committed. After [`AppendError::Store`], and after a [`AppendError::Conflict`]
-/// that may be with itself, only the store knows whether it was.
+/// Why it was not committed. After a [`AppendError::Store`] that is transient only the store knows
+/// whether it was; the same append sent again finds out.
 pub async fn append(
     journal: Handle<Journal>,
     append: Append,
 ) -> Result<Vec<Arc<CommittedEvent>>, AppendError> {
     let append = Arc::new(append);
-    let patience = tokio::time::Instant::now() + PATIENCE;
-    let mut pause = FIRST_PAUSE;
+    let began = tokio::time::Instant::now();
     loop {
         let error = match try_append(&journal, &append).await {
-            Err(error @ AppendError::Store(_)) => error,
-            told => return told,
+            Ok(events) => return Ok(events),
+            Err(error) => error,
         };
-        if tokio::time::Instant::now() + pause >= patience {
-            return Err(error);
+        match Retry::of(&error, began.elapsed()) {
+            Retry::After(pause) => tokio::time::sleep(pause).await,
+            Retry::GiveUp => return Err(error),
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -280,5 +326,40 @@ impl Handler<Crash> for Journal {
 
     fn handle(&mut self, _: Crash, _: &mut Self::Context) {
         panic!("as asked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_with_longer_and_longer_pauses_and_nothing_else_is() {
+        let lost = AppendError::Store(StoreError::Lost("x".into()));
+        let mut elapsed = Duration::ZERO;
+        let mut pauses = Vec::new();
+        while let Retry::After(pause) = Retry::of(&lost, elapsed) {
+            pauses.push(pause);
+            elapsed += pause;
+        }
+        assert!(pauses.is_sorted() && elapsed >= PATIENCE, "{pauses:?}");
+        assert_eq!(pauses[..3], [50, 50, 100].map(Duration::from_millis));
+        assert_eq!(pauses.last(), Some(&LONGEST_PAUSE));
+        for error in [
+            AppendError::Fenced,
+            AppendError::Conflict("x".into()),
+            AppendError::Store(StoreError::Database("too large".into())),
+            AppendError::Store(StoreError::Corrupt("x".into())),
+        ] {
+            assert_eq!(Retry::of(&error, Duration::ZERO), Retry::GiveUp, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_batch_takes_what_fits_and_at_least_one() {
+        assert_eq!(batch_len([]), 0);
+        assert_eq!(batch_len([BATCH_EVENTS + 1, 1]), 1);
+        assert_eq!(batch_len([1, BATCH_EVENTS, 1]), 1);
+        assert_eq!(batch_len([1, BATCH_EVENTS - 1, 1]), 2);
     }
 }

@@ -24,7 +24,7 @@ pub struct Started {
     /// As which execution.
     pub id: ExecutionId,
     /// By which request, see [`fingerprint`].
-    pub request: String,
+    pub fingerprint: String,
 }
 
 /// One start with a key; others with the same key wait until this is dropped.
@@ -147,7 +147,7 @@ mod tests {
         let keys = Keys::default();
         let started = Started {
             id: ExecutionId(Uuid::now_v7()),
-            request: "r".to_owned(),
+            fingerprint: "r".to_owned(),
         };
         keys.turn("a").await.starts(started.clone());
         assert_eq!(keys.turn("a").await.started(), Some(started.clone()));

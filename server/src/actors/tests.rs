@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     coordinator::ControlError,
+    coordinators::StartError,
     journal::{Crash, append},
     supervisor::install_panic_hook,
 };
@@ -25,8 +26,8 @@ use crate::{
     config::Config,
     services::Services,
     store::{
-        Append, DatabaseUrl, NewWorkflow, PendingEvent, ReadModel, Store, StoreOptions,
-        StoredVersion, Synchronous,
+        Append, DatabaseUrl, NewWorkflow, PendingEvent, ReadModel, StoredVersion, Synchronous,
+        open::sqlite_writer_beside,
     },
 };
 
@@ -223,12 +224,7 @@ async fn what_a_failed_journal_had_committed_reaches_viewers_though_nobody_was_t
     append(journal.clone(), started(1)).await.unwrap();
     assert_eq!(next_position(&mut feed).await, 1);
     // Behind the actor's back: committed, and nobody told.
-    let url = DatabaseUrl::Sqlite(world.folder.path().join("test.db"));
-    let options = StoreOptions {
-        url,
-        synchronous: Synchronous::Off,
-    };
-    let (_, mut writer) = Store::open(options).await.unwrap();
+    let mut writer = sqlite_writer_beside(&world.folder.path().join("test.db"));
     writer.commit(vec![started(2)]).await.remove(0).unwrap();
     let _ = journal.send(Crash).await;
     assert_eq!(next_position(&mut feed).await, 2);
@@ -337,4 +333,12 @@ async fn the_same_idempotency_key_starts_once() {
     let start = || coordinators.start(&caller, &version, Execute::default(), Some("key"));
     let (first, second) = tokio::join!(start(), start());
     assert_eq!(first.unwrap().id, second.unwrap().id);
+    let other = Execute {
+        name: Some("another".into()),
+        ..Execute::default()
+    };
+    let reused = coordinators
+        .start(&caller, &version, other, Some("key"))
+        .await;
+    assert!(matches!(reused, Err(StartError::KeyReused)), "{reused:?}");
 }

@@ -23,7 +23,7 @@ const SHORTEST: usize = 8;
 /// When the password is too short, a new user has no role, or the database fails.
 pub async fn user(config: &Config, args: &UserArgs) -> anyhow::Result<()> {
     let password = read_password()?;
-    let (store, _) = Store::open(StoreOptions::from(config)).await?;
+    let store = Store::open_beside(StoreOptions::from(config)).await?;
     let done = set(&store, &args.name, args.role, password).await?;
     store.close().await;
     writeln!(io::stdout(), "{done}")?;
@@ -88,7 +88,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let url = DatabaseUrl::Sqlite(folder.path().join("test.db"));
         let synchronous = Synchronous::Off;
-        let (store, _) = Store::open(StoreOptions { url, synchronous })
+        let store = Store::open_beside(StoreOptions { url, synchronous })
             .await
             .unwrap();
         let secret = || "correct horse".to_owned();

@@ -59,7 +59,7 @@ pub fn idempotency_key(request: &HttpRequest) -> Result<Option<&str>, ApiError> 
 /// Starts an execution and answers 202 once its begin is committed.
 ///
 /// # Errors
-/// 422 when the parameters do not fit, 503 when it could not be committed.
+/// 422 when the parameters do not fit or the key was used for another request, 503 when it could not be committed.
 pub async fn start(
     app: &App,
     caller: &Caller,
@@ -87,12 +87,9 @@ impl From<StartError> for ApiError {
         match error {
             StartError::Params(faults) => Self::invalid_params(faults),
             StartError::Definition(faults) => Self::invalid_workflow(faults),
+            StartError::KeyReused => Self::invalid("idempotency_key_reused", error.to_string()),
             StartError::Store(error) => error.into(),
             StartError::Control(error) => error.into(),
-            StartError::KeyReused => Self::invalid(
-                "idempotency_key_reused",
-                "this Idempotency-Key was used for another request",
-            ),
             StartError::Pending(id) => Self::unavailable(
                 "execution_pending",
                 format!(

@@ -24,6 +24,9 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// Another server has the lock of this database.
+    #[error("the database {0} is in use by another server")]
+    InUse(String),
     /// A newer version of Limelight has migrated this database.
     #[error("the database has a newer schema than this version of limelight knows (step {0})")]
     NewerSchema(String),
@@ -42,12 +45,35 @@ pub enum StoreError {
     /// The connection broke; what was under way may or may not have been committed.
     #[error("the connection to the database was lost: {0}")]
     Lost(String),
-    /// The database refused.
+    /// Others hold what the write needs; nothing was committed.
+    #[error("the database is busy: {0}")]
+    Busy(String),
+    /// The database has no room, memory or permission for the write just now.
+    #[error("the database cannot be written just now: {0}")]
+    Full(String),
+    /// The database refused, and would refuse the same again.
     #[error("the database failed: {0}")]
     Database(String),
 }
 
 impl StoreError {
+    /// Whether the same call may succeed later, with nothing changed but the database's state.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost(_) | Self::Busy(_) | Self::Full(_) | Self::Unreachable { .. }
+        )
+    }
+
+    /// Whether another call would fail as well, whatever it is.
+    pub(super) const fn stops_all(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost(_) | Self::Busy(_) | Self::Unreachable { .. } | Self::InUse(_)
+        )
+    }
+
     pub(super) fn corrupt(error: impl std::fmt::Display) -> Self {
         Self::Corrupt(one_line(&error))
     }
@@ -89,11 +115,14 @@ impl From<&sqlx::Error> for StoreError {
             sqlx::Error::Database(inner) if inner.is_unique_violation() => {
                 Self::Conflict(one_line(inner))
             }
-            // Class 57P is "the server goes away": shut down, crashed, not yet up.
-            sqlx::Error::Database(inner)
-                if inner.code().is_some_and(|code| code.starts_with("57P")) =>
-            {
-                Self::Lost(one_line(inner))
+            sqlx::Error::Database(inner) => {
+                let code = inner.code().unwrap_or_default();
+                // SQLSTATE has five characters; SQLite's codes are numbers of at most four digits.
+                let kind = match code.parse() {
+                    Ok(code) if code < 10_000 => of_sqlite(code),
+                    _ => of_postgres(&code),
+                };
+                kind(one_line(inner))
             }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
@@ -108,9 +137,39 @@ impl From<&sqlx::Error> for StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Conflict(one_line(&error)),
-            _ => Self::Database(one_line(&error)),
+        match error.sqlite_error() {
+            Some(inner) if inner.code == rusqlite::ErrorCode::ConstraintViolation => {
+                Self::Conflict(one_line(&error))
+            }
+            Some(inner) => of_sqlite(inner.extended_code)(one_line(&error)),
+            None => Self::Database(one_line(&error)),
         }
+    }
+}
+
+/// What an SQLSTATE means; see "PostgreSQL Error Codes" in its manual.
+fn of_postgres(code: &str) -> fn(String) -> StoreError {
+    match code {
+        // The server goes away: shut down, crashed, not yet up; the connection or session ended.
+        "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => StoreError::Lost,
+        // Cancelled by its time limit; a lock not had in time; lost against another transaction.
+        "57014" | "55P03" | "40001" | "40P01" => StoreError::Busy,
+        // Read-only, as a standby is.
+        "25006" => StoreError::Full,
+        _ if code.starts_with("08") => StoreError::Lost,
+        // Out of disk, memory or connections; errors of the system beneath.
+        _ if code.starts_with("53") || code.starts_with("58") => StoreError::Full,
+        _ => StoreError::Database,
+    }
+}
+
+/// What SQLite's code means; the low byte says the kind. See "Result and Error Codes" in its manual.
+fn of_sqlite(code: i32) -> fn(String) -> StoreError {
+    match code & 0xff {
+        // BUSY, LOCKED, INTERRUPT, PROTOCOL (too much contention on the write-ahead log).
+        5 | 6 | 9 | 15 => StoreError::Busy,
+        // PERM, NOMEM, READONLY, IOERR, FULL, CANTOPEN.
+        3 | 7 | 8 | 10 | 13 | 14 => StoreError::Full,
+        _ => StoreError::Database,
     }
 }

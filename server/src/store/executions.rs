@@ -8,14 +8,15 @@ use limelight_protocol::{
     rest::{DayCounts, Page},
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, Statement,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Statement,
     prelude::Uuid,
     sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr},
 };
 
 use super::{
     Store,
+    connection::Transaction,
     entity::{execution, node_state, workflow_version},
     error::{Result, StoreError},
     paging, text,
@@ -24,6 +25,19 @@ use crate::auth::Caller;
 
 /// Executions that have not ended.
 const LIVE: [&str; 3] = ["pending", "running", "paused"];
+
+/// An execution that was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which.
+    pub id: ExecutionId,
+    /// Its new fencing number.
+    pub fence: u64,
+    /// Its workflow.
+    pub workflow_id: WorkflowId,
+    /// The version of the workflow that it pins.
+    pub workflow_version: u32,
+}
 
 /// Which executions a list holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +53,7 @@ pub struct ExecutionFilter {
 impl ExecutionFilter {
     fn condition(&self) -> Condition {
         let holds = |column: execution::Column, text: &str| {
-            let escaped = text
+            let escaped = text::clean(text)
                 .to_lowercase()
                 .replace('\\', r"\\")
                 .replace('%', r"\%")
@@ -128,7 +142,8 @@ impl Store {
         Ok(found)
     }
 
-    /// The execution that was started with this key, without node states.
+    /// The execution that was started with this key, without node states, and the fingerprint of the
+    /// request; none where the execution is older than fingerprints.
     ///
     /// # Errors
     /// When the database fails.
@@ -136,12 +151,16 @@ impl Store {
         &self,
         _caller: &Caller,
         key: &str,
-    ) -> Result<Option<Execution>> {
+    ) -> Result<Option<(Execution, Option<String>)>> {
         let row = execution::Entity::find()
             .filter(execution::Column::IdempotencyKey.eq(text::clean(key).as_ref()))
             .one(self.read())
             .await?;
-        row.map(from_row).transpose()
+        row.map(|mut row| {
+            let fingerprint = row.idempotency_fingerprint.take();
+            Ok((from_row(row)?, fingerprint))
+        })
+        .transpose()
     }
 
     /// Executions that have not ended, oldest first: those to resume after a start.
@@ -198,6 +217,34 @@ impl Store {
             .first()
             .map(|row| row.fence as u64)
             .ok_or_else(|| StoreError::Conflict(format!("there is no execution {id}")))
+    }
+
+    /// Makes `owner` the coordinator of every execution that has not ended, in one statement, and gives
+    /// them, oldest first: those to resume after a start. Appends with older fencing numbers are refused
+    /// from here on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn claim_live_executions(&self, owner: &str) -> Result<Vec<Claimed>> {
+        let writer = self.write().await;
+        let rows = execution::Entity::update_many()
+            .col_expr(execution::Column::Owner, Expr::value(owner))
+            .col_expr(
+                execution::Column::Fence,
+                Expr::col(execution::Column::Fence).add(1),
+            )
+            .filter(execution::Column::Status.is_in(LIVE))
+            .exec_with_returning(&*writer)
+            .await?;
+        let claimed = |row: execution::Model| Claimed {
+            id: ExecutionId(row.id),
+            fence: row.fence as u64,
+            workflow_id: WorkflowId(row.workflow_id),
+            workflow_version: row.workflow_version as u32,
+        };
+        let mut claimed: Vec<_> = rows.into_iter().map(claimed).collect();
+        claimed.sort_unstable_by_key(|claimed| claimed.id.0);
+        Ok(claimed)
     }
 
     /// The version of its workflow that an execution pins: workflow, version, source.
@@ -306,10 +353,7 @@ pub(super) async fn list_in(
 }
 
 /// [`Store::get_execution`] as of a moment.
-pub(super) async fn one_in(
-    moment: &DatabaseTransaction,
-    id: ExecutionId,
-) -> Result<Option<Execution>> {
+pub(super) async fn one_in(moment: &Transaction, id: ExecutionId) -> Result<Option<Execution>> {
     let Some(row) = execution::Entity::find_by_id(id.0).one(moment).await? else {
         return Ok(None);
     };

@@ -7,14 +7,15 @@ use limelight_protocol::{
     host::{HostHistory, HostPoint, HostSample, ProcessSample, Range},
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QueryResult, QuerySelect, Statement, TransactionTrait, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, Statement, sea_query::Expr,
 };
 
 use super::{
     Store, bigint,
     entity::{metric_rollup, metric_sample},
     error::{Result, StoreError},
+    health,
     journal::{CommittedEvent, wire::Parts},
 };
 use crate::auth::Caller;
@@ -50,6 +51,13 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn insert_sample(&self, sample: &HostSample) -> Result<Arc<CommittedEvent>> {
+        let inserted = self.try_insert_sample(sample).await;
+        // Written every second, it is how a server at rest knows whether it could write.
+        self.0.health.note(health::Path::Rest, &inserted);
+        inserted
+    }
+
+    async fn try_insert_sample(&self, sample: &HostSample) -> Result<Arc<CommittedEvent>> {
         let writer = self.write().await;
         let transaction = writer.begin().await?;
         let newest: Option<i64> = metric_sample::Entity::find()
@@ -132,7 +140,7 @@ impl Store {
     pub async fn roll_up(&self, now: Timestamp) -> Result<()> {
         let writer = self.write().await;
         for step_s in [MINUTE_S, HOUR_S] {
-            let from = rolled_up_to(&writer, step_s).await?;
+            let from = rolled_up_to(&*writer, step_s).await?;
             let to = floor(now.0, step_s);
             let rows = if step_s == MINUTE_S {
                 raw_rows(from, to)
@@ -242,7 +250,7 @@ const fn floor(at: i64, step_s: i64) -> i64 {
 }
 
 /// End of the newest roll-up; 0 when there is none.
-async fn rolled_up_to(connection: &DatabaseConnection, step_s: i64) -> Result<i64> {
+async fn rolled_up_to(connection: &impl ConnectionTrait, step_s: i64) -> Result<i64> {
     let newest: Option<i64> = metric_rollup::Entity::find()
         .select_only()
         .column(metric_rollup::Column::At)

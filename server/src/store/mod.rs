@@ -12,20 +12,23 @@
 
 use std::sync::Arc;
 
-use sea_orm::{
-    DatabaseBackend, DatabaseConnection, DatabaseTransaction, IsolationLevel, TransactionTrait,
-    prelude::Uuid,
-};
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, prelude::Uuid};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+mod connection;
 mod entity;
 pub mod error;
 pub mod executions;
+mod file_lock;
+mod health;
 pub mod journal;
 pub mod logs;
+pub mod marker;
 pub mod metrics;
 pub mod open;
 pub mod paging;
+mod pools;
+pub mod schema;
 pub mod snapshot;
 #[cfg(test)]
 mod suite;
@@ -35,27 +38,33 @@ pub mod users;
 pub mod workflows;
 
 pub use error::StoreError;
-pub use executions::ExecutionFilter;
+pub use executions::{Claimed, ExecutionFilter};
 pub use journal::{
-    Append, AppendError, CommittedEvent, JournalWriter, NewExecution, PendingEvent, ReadModel,
+    Append, AppendError, CommittedEvent, IdempotencyKey, JournalWriter, NewExecution, PendingEvent,
+    ReadModel,
 };
-pub use open::{DatabaseUrl, MigrateCommand, MigrationStatus, StoreOptions, Synchronous, migrate};
+pub use open::{DatabaseUrl, StoreOptions, Synchronous};
+pub use schema::{MigrateCommand, MigrationStatus, migrate};
 pub use snapshot::Snapshot;
 pub use users::User;
 pub use workflows::{NewVersion, NewWorkflow, StoredVersion};
 
+use connection::{Connection, Transaction};
 use error::Result;
+use health::Health;
 
 /// The readable and writable rest of the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    read: DatabaseConnection,
-    write: DatabaseConnection,
+    read: Connection,
+    write: Connection,
     /// Present on SQLite: whoever holds it may write.
     gate: Option<Gate>,
     epoch: String,
+    former_epochs: Vec<String>,
+    health: Health,
 }
 
 /// One writer at a time.
@@ -63,14 +72,14 @@ type Gate = Arc<Mutex<()>>;
 
 /// A connection that may write, for as long as this lives.
 struct Writer<'a> {
-    connection: &'a DatabaseConnection,
+    connection: &'a Connection,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl std::ops::Deref for Writer<'_> {
-    type Target = DatabaseConnection;
+    type Target = Connection;
 
-    fn deref(&self) -> &DatabaseConnection {
+    fn deref(&self) -> &Connection {
         self.connection
     }
 }
@@ -82,6 +91,13 @@ impl Store {
         &self.0.epoch
     }
 
+    /// Epochs the journal had until this start gave it another; what an earlier process left behind may
+    /// carry them.
+    #[must_use]
+    pub fn former_epochs(&self) -> &[String] {
+        &self.0.former_epochs
+    }
+
     /// `sqlite` or `postgresql`.
     #[must_use]
     pub fn backend_name(&self) -> &'static str {
@@ -91,38 +107,43 @@ impl Store {
         }
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life, and whether it took the newest writes.
     ///
     /// # Errors
-    /// When it gives none.
+    /// When it gives none, or did not.
     pub async fn ping(&self) -> Result<()> {
-        Ok(self.0.read.ping().await?)
+        self.0.read.ping().await?;
+        self.0.health.trouble().map_or(Ok(()), Err)
+    }
+
+    /// Waits until another server has the database, which ends this one's right to it.
+    pub async fn taken_over(&self) {
+        self.0.health.taken_over().await;
     }
 
     /// Ends every connection of this store and of its clones. The journal writer has its own.
     pub async fn close(self) {
-        for connection in [self.0.read.clone(), self.0.write.clone()] {
+        for connection in [&self.0.read, &self.0.write] {
             if let Err(error) = connection.close().await {
                 tracing::warn!(%error, "a database connection did not close");
             }
         }
     }
 
-    fn read(&self) -> &DatabaseConnection {
+    fn read(&self) -> &Connection {
         &self.0.read
     }
 
     /// A transaction whose reads all see the database as of one moment.
-    async fn moment(&self) -> Result<DatabaseTransaction> {
-        // A SQLite transaction is that anyway.
-        let isolation = match self.0.read.get_database_backend() {
-            DatabaseBackend::Postgres => Some(IsolationLevel::RepeatableRead),
-            _ => None,
-        };
-        Ok(self.0.read.begin_with_config(isolation, None).await?)
+    async fn moment(&self) -> Result<Transaction> {
+        Ok(self.0.read.moment().await?)
     }
 
+    /// For a server whose database another one has this does not come: it ends.
     async fn write(&self) -> Writer<'_> {
+        if self.0.health.is_taken_over() {
+            std::future::pending::<()>().await;
+        }
         let turn = match &self.0.gate {
             Some(gate) => Some(Arc::clone(gate).lock_owned().await),
             None => None,

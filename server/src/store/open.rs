@@ -1,38 +1,33 @@
-//! Opening a database: where it is, how safe it writes, and its schema.
+//! Opening a database: where it is and how safe it writes.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
-
-use limelight_migration::Migrator;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, EntityTrait, Set, SqlxPostgresConnector,
-    SqlxSqliteConnector,
-    prelude::Uuid,
-    sea_query::OnConflict,
-    sqlx::{
-        ConnectOptions, Connection as _, PgConnection,
-        postgres::{PgConnectOptions, PgPoolOptions},
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-    },
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
 };
-use sea_orm_migration::MigratorTrait;
-use tokio::sync::Mutex;
+
+use sea_orm::{
+    ColumnTrait as _, EntityTrait, QueryFilter as _, Set,
+    prelude::Uuid,
+    sea_query::{Expr, OnConflict},
+    sqlx::postgres::PgConnectOptions,
+};
 
 use crate::config::Config;
 
 use super::{
     Gate, Inner, JournalWriter, Store,
+    connection::Connection,
     entity::journal_head,
     error::{Result, StoreError, one_line},
+    file_lock::FileLock,
+    health::Health,
     journal::{postgres::PostgresJournal, sqlite::SqliteJournal},
+    marker::Marker,
     new_id,
+    pools::{Pools, postgres_options},
+    schema,
 };
-
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long SQLite waits for a lock another process holds.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const SQLITE_READERS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 8;
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -120,113 +115,118 @@ impl From<&Config> for StoreOptions {
 }
 
 impl Store {
-    /// Opens the database, makes it where it is a file that is missing, and brings its schema up to
-    /// date.
+    /// Opens the database as its only server: takes its lock, makes it where it is a file that is
+    /// missing, and brings its schema up to date. The lock is the writer's.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`], [`StoreError::Unwritable`] and [`StoreError::NewerSchema`] say in
-    /// one line what an operator can mend.
+    /// [`StoreError::InUse`], [`StoreError::Unreachable`], [`StoreError::Unwritable`] and
+    /// [`StoreError::NewerSchema`] say in one line what an operator can mend.
     pub async fn open(options: StoreOptions) -> Result<(Self, JournalWriter)> {
+        Self::open_with(options, None).await
+    }
+
+    /// As [`Self::open`]. The file `marker` tells whether the database was put back from a copy, which
+    /// gives it another epoch; see [`super::marker`].
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when the file cannot be written.
+    pub async fn open_marked(
+        options: StoreOptions,
+        marker: &Path,
+    ) -> Result<(Self, JournalWriter)> {
+        Self::open_with(options, Some(marker)).await
+    }
+
+    async fn open_with(
+        options: StoreOptions,
+        marker: Option<&Path>,
+    ) -> Result<(Self, JournalWriter)> {
+        let (gate, health) = (Gate::default(), Health::default());
+        // Before anything is touched: it has the lock.
+        let mut journal = journal(&options, &gate, &health).await?;
+        schema::update(&options).await?;
         let pools = Pools::connect(&options).await?;
-        refuse_newer_schema(&pools.write).await?;
-        Migrator::up(&pools.write, None).await?;
-        let epoch = ensure_head(&pools.write).await?;
-        let (gate, journal) = match &options.url {
-            DatabaseUrl::Sqlite(path) => {
-                let gate: Gate = Arc::new(Mutex::new(()));
-                let journal = SqliteJournal::open(path, options.synchronous, Arc::clone(&gate))?;
-                (Some(gate), JournalWriter::sqlite(journal))
-            }
-            DatabaseUrl::Postgres(url) => {
-                let journal = PostgresJournal::connect(
-                    postgres_options(url)?,
-                    options.synchronous,
-                    options.url.place(),
-                )
-                .await?;
-                (None, JournalWriter::postgres(journal))
-            }
-        };
+        let mut head = ensure_head(&pools.write).await?;
+        let mut former_epochs = Vec::new();
+        if let Some(path) = marker {
+            let (marker, former) = check_marker(&pools.write, &mut head, path).await?;
+            journal.mark(marker);
+            former_epochs = former;
+        }
+        let gate = matches!(options.url, DatabaseUrl::Sqlite(_)).then_some(gate);
         let store = Self(Arc::new(Inner {
             read: pools.read,
             write: pools.write,
             gate,
-            epoch,
+            epoch: head.epoch,
+            former_epochs,
+            health,
         }));
         Ok((store, journal))
     }
-}
 
-/// What `limelight migrate` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MigrateCommand {
-    /// Applies every step that is missing.
-    Up,
-    /// Takes the newest steps back.
-    Down {
-        /// How many.
-        steps: u32,
-    },
-    /// Changes nothing.
-    Status,
-}
-
-/// A step of the schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MigrationStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether the database has it.
-    pub applied: bool,
-}
-
-/// Migrates the database and tells how it stands afterwards, oldest step first.
-///
-/// # Errors
-/// As [`Store::open`]; and when a step fails, which leaves the schema as it was before that step.
-pub async fn migrate(
-    options: StoreOptions,
-    command: MigrateCommand,
-) -> Result<Vec<MigrationStatus>> {
-    let pools = Pools::connect(&options).await?;
-    refuse_newer_schema(&pools.write).await?;
-    match command {
-        MigrateCommand::Up => Migrator::up(&pools.write, None).await?,
-        MigrateCommand::Down { steps } => Migrator::down(&pools.write, Some(steps)).await?,
-        MigrateCommand::Status => {}
+    /// Opens the database beside a server that may be at work on it, for what does not concern the
+    /// journal. Only where its schema is not up to date must no server be at work.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_beside(options: StoreOptions) -> Result<Self> {
+        let connection = super::pools::for_schema(&options).await?;
+        let current = schema::is_current(&connection).await?;
+        connection.close().await?;
+        if !current {
+            let (store, mut journal) = Self::open(options.clone()).await?;
+            journal.close().await;
+            store.close().await;
+        }
+        let pools = Pools::connect(&options).await?;
+        Ok(Self(Arc::new(Inner {
+            epoch: ensure_head(&pools.write).await?.epoch,
+            read: pools.read,
+            write: pools.write,
+            // Another process has the other writer; SQLite's own lock is between them.
+            gate: None,
+            former_epochs: Vec::new(),
+            health: Health::default(),
+        })))
     }
-    let applied = applied_steps(&pools.write).await?;
-    let status = Migrator::migrations()
-        .iter()
-        .map(|step| MigrationStatus {
-            name: step.name().to_owned(),
-            applied: applied.iter().any(|name| name == step.name()),
-        })
-        .collect();
-    pools.read.close().await?;
-    pools.write.close().await?;
-    Ok(status)
 }
 
-async fn applied_steps(connection: &DatabaseConnection) -> Result<Vec<String>> {
-    Migrator::install(connection).await?;
-    let rows = Migrator::get_migration_models(connection).await?;
-    Ok(rows.into_iter().map(|row| row.version).collect())
+/// The journal's writer, which has the lock that makes this process the database's only server.
+pub(super) async fn journal(
+    options: &StoreOptions,
+    gate: &Gate,
+    health: &Health,
+) -> Result<JournalWriter> {
+    match &options.url {
+        DatabaseUrl::Sqlite(path) => {
+            let lock = FileLock::take(path).await?;
+            let gate = Arc::clone(gate);
+            let journal = SqliteJournal::open(path, options.synchronous, gate, lock)?;
+            Ok(JournalWriter::sqlite(journal, health.clone()))
+        }
+        DatabaseUrl::Postgres(url) => {
+            let place = options.url.place();
+            let connect = postgres_options(url)?;
+            let journal = PostgresJournal::connect(connect, options.synchronous, place).await?;
+            Ok(JournalWriter::postgres(journal, health.clone()))
+        }
+    }
 }
 
-async fn refuse_newer_schema(connection: &DatabaseConnection) -> Result<()> {
-    let known = Migrator::migrations();
-    let unknown = applied_steps(connection)
-        .await?
-        .into_iter()
-        .find(|applied| known.iter().all(|step| step.name() != applied));
-    unknown.map_or(Ok(()), |name| Err(StoreError::NewerSchema(name)))
+/// A writer beside a server at work, for tests of what the server then does.
+#[cfg(test)]
+pub(crate) fn sqlite_writer_beside(path: &Path) -> JournalWriter {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = FileLock::of(std::fs::File::create(folder.path().join("lock")).unwrap());
+    let journal = SqliteJournal::open(path, Synchronous::Off, Gate::default(), lock).unwrap();
+    JournalWriter::sqlite(journal, Health::default())
 }
 
-async fn ensure_head(connection: &DatabaseConnection) -> Result<String> {
+async fn ensure_head(connection: &Connection) -> Result<journal_head::Model> {
     let fresh = journal_head::ActiveModel {
         id: Set(1),
-        epoch: Set(new_id().simple().to_string()),
+        epoch: Set(new_epoch()),
         position: Set(0),
     };
     journal_head::Entity::insert(fresh)
@@ -238,107 +238,44 @@ async fn ensure_head(connection: &DatabaseConnection) -> Result<String> {
         .exec_without_returning(connection)
         .await?;
     let head = journal_head::Entity::find_by_id(1).one(connection).await?;
-    head.map(|head| head.epoch)
-        .ok_or_else(|| StoreError::corrupt("the journal has no head"))
+    head.ok_or_else(|| StoreError::corrupt("the journal has no head"))
 }
 
-struct Pools {
-    read: DatabaseConnection,
-    write: DatabaseConnection,
+fn new_epoch() -> String {
+    new_id().simple().to_string()
 }
 
-impl Pools {
-    async fn connect(options: &StoreOptions) -> Result<Self> {
-        match &options.url {
-            DatabaseUrl::Sqlite(path) => Self::sqlite(path, options.synchronous).await,
-            DatabaseUrl::Postgres(url) => {
-                let connect = postgres_options(url)?;
-                // A pool tries again until its time is up; whoever starts a server wants to know now.
-                let probe = connect_postgres(&connect, &options.url.place()).await?;
-                drop(probe);
-                let pool = PgPoolOptions::new()
-                    .max_connections(POSTGRES_CONNECTIONS)
-                    .acquire_timeout(CONNECT_TIMEOUT)
-                    .connect_lazy_with(connect);
-                let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-                Ok(Self {
-                    read: connection.clone(),
-                    write: connection,
-                })
-            }
-        }
-    }
-
-    async fn sqlite(path: &std::path::Path, synchronous: Synchronous) -> Result<Self> {
-        let unwritable = |reason: String| StoreError::Unwritable {
-            path: path.display().to_string(),
-            reason,
-        };
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            std::fs::create_dir_all(folder).map_err(|error| unwritable(one_line(&error)))?;
-        }
-        let common = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let writing = common
-            .clone()
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(match synchronous {
-                Synchronous::Full => SqliteSynchronous::Full,
-                Synchronous::Normal => SqliteSynchronous::Normal,
-                Synchronous::Off => SqliteSynchronous::Off,
-            });
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(CONNECT_TIMEOUT)
-            .connect_with(writing)
-            .await
-            .map_err(|error| unwritable(one_line(&error)))?;
-        let write = SqlxSqliteConnector::from_sqlx_sqlite_pool(write);
-        // SQLite opens a file that it may not write without a word; only a write tells.
-        write
-            .execute_unprepared("BEGIN IMMEDIATE; ROLLBACK;")
-            .await
-            .map_err(|error| unwritable(one_line(&error)))?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(SQLITE_READERS)
-            .acquire_timeout(CONNECT_TIMEOUT)
-            .connect_lazy_with(common.pragma("query_only", "ON"));
-        let read = SqlxSqliteConnector::from_sqlx_sqlite_pool(read);
-        Ok(Self { read, write })
-    }
-}
-
-fn postgres_options(url: &str) -> Result<PgConnectOptions> {
-    let options = PgConnectOptions::from_str(url).map_err(|error| StoreError::Unreachable {
-        place: "postgresql".into(),
+/// Gives the journal another epoch where the marker contradicts it; gives the epochs it had.
+async fn check_marker(
+    connection: &Connection,
+    head: &mut journal_head::Model,
+    path: &Path,
+) -> Result<(Marker, Vec<String>)> {
+    let unwritable = |error: std::io::Error| StoreError::Unwritable {
+        path: path.display().to_string(),
         reason: one_line(&error),
-    })?;
-    Ok(options
-        .application_name("limelight")
-        .disable_statement_logging())
-}
-
-/// One connection, not of a pool.
-pub(super) async fn connect_postgres(
-    options: &PgConnectOptions,
-    place: &str,
-) -> Result<PgConnection> {
-    let unreachable = |reason| StoreError::Unreachable {
-        place: place.to_owned(),
-        reason,
     };
-    let connecting = PgConnection::connect_with(options);
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(result) => result.map_err(|error| unreachable(one_line(&error))),
-        Err(_) => Err(unreachable("it does not answer".into())),
+    let (mut marker, marked) = Marker::open(path).map_err(unwritable)?;
+    let mut former = Vec::new();
+    if marked.contradicts(&head.epoch, head.position as u64) {
+        let epoch = new_epoch();
+        journal_head::Entity::update_many()
+            .col_expr(journal_head::Column::Epoch, Expr::value(epoch.clone()))
+            .filter(journal_head::Column::Id.eq(1))
+            .exec(connection)
+            .await?;
+        tracing::warn!(
+            database = %head.epoch, position = head.position, ?marked, %epoch,
+            "the database is not as this server left it, as when it was put back from a copy: \
+             the journal has a new epoch, and clients begin anew"
+        );
+        former.push(std::mem::replace(&mut head.epoch, epoch));
+        former.extend(marked.epoch());
     }
+    marker
+        .begin(&head.epoch, head.position as u64)
+        .map_err(unwritable)?;
+    Ok((marker, former))
 }
 
 /// The 16 bytes of an identifier, as SQLite keeps them.

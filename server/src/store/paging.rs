@@ -13,7 +13,13 @@ pub(super) fn encode(key: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(key)
 }
 
+/// Longest cursor that is looked at, in characters: no list orders by a longer key.
+const LONGEST: usize = 2048;
+
 pub(super) fn decode(cursor: &str) -> Result<Vec<u8>> {
+    if cursor.len() > LONGEST {
+        return Err(StoreError::InvalidCursor);
+    }
     URL_SAFE_NO_PAD
         .decode(cursor)
         .map_err(|_| StoreError::InvalidCursor)
@@ -24,7 +30,12 @@ pub(super) fn decode_id(cursor: &str) -> Result<Uuid> {
 }
 
 pub(super) fn decode_name(cursor: &str) -> Result<String> {
-    String::from_utf8(decode(cursor)?).map_err(|_| StoreError::InvalidCursor)
+    let name = String::from_utf8(decode(cursor)?).map_err(|_| StoreError::InvalidCursor)?;
+    // No stored text holds NUL, and PostgreSQL takes none.
+    if name.contains('\0') {
+        return Err(StoreError::InvalidCursor);
+    }
+    Ok(name)
 }
 
 /// How many rows to read for a page: one more than it holds tells whether another follows.

@@ -4,11 +4,11 @@
 //! holds what the events up to its position made, and nothing of those after it.
 
 use limelight_protocol::{Execution, Topic, WorkflowId, rest::Page};
-use sea_orm::DatabaseTransaction;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     ExecutionFilter, Store,
+    connection::Transaction,
     error::{Result, StoreError},
     executions,
     journal::read::head_in,
@@ -74,7 +74,7 @@ impl Store {
 }
 
 async fn rows(
-    moment: &DatabaseTransaction,
+    moment: &Transaction,
     _caller: &Caller,
     topic: &Topic,
 ) -> Result<serde_json::Result<Box<RawValue>>> {
@@ -90,10 +90,7 @@ async fn rows(
 }
 
 /// The newest executions, of one workflow or of all.
-async fn newest(
-    moment: &DatabaseTransaction,
-    workflow_id: Option<WorkflowId>,
-) -> Result<Page<Execution>> {
+async fn newest(moment: &Transaction, workflow_id: Option<WorkflowId>) -> Result<Page<Execution>> {
     let filter = ExecutionFilter {
         workflow_id,
         ..ExecutionFilter::default()

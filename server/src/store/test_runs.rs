@@ -5,13 +5,11 @@ use limelight_protocol::{
     rest::Page,
     testing::{CaseCounts, CaseResult, TestRun},
 };
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{
     Store,
+    connection::Transaction,
     entity::{test_case, test_run},
     error::Result,
     paging, text,
@@ -78,10 +76,7 @@ pub(super) async fn list_in(
 }
 
 /// [`Store::get_test_run`] as of a moment.
-pub(super) async fn one_in(
-    moment: &DatabaseTransaction,
-    id: TestRunId,
-) -> Result<Option<TestRun>> {
+pub(super) async fn one_in(moment: &Transaction, id: TestRunId) -> Result<Option<TestRun>> {
     let Some(row) = test_run::Entity::find_by_id(id.0).one(moment).await? else {
         return Ok(None);
     };

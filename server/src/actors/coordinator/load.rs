@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     auth::Caller,
-    store::{Store, StoreError},
+    store::{Claimed, Store, StoreError},
 };
 
 const PAGE: u64 = 1000;
@@ -82,7 +82,8 @@ impl Loader {
         Ok(parsed)
     }
 
-    /// Loads an execution and makes `owner` its owner. `None` when there is no such execution.
+    /// Loads an execution and makes `owner` its owner, unless it was `claimed` for it already. `None`
+    /// when there is no such execution.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -91,19 +92,31 @@ impl Loader {
         store: &Store,
         owner: &str,
         id: ExecutionId,
+        claimed: Option<&Claimed>,
     ) -> Result<Option<Loaded>, LoadError> {
         // It is never closed.
         let _turn = self.turns.acquire().await;
-        let Some((workflow, version, source)) = store.pinned_definition(id).await? else {
-            return Ok(None);
+        let known = claimed.and_then(|claimed| {
+            let key = (claimed.workflow_id, claimed.workflow_version);
+            self.definitions.lock().get(&key).cloned()
+        });
+        let definition = match known {
+            Some(definition) => definition,
+            None => {
+                let Some((workflow, version, source)) = store.pinned_definition(id).await? else {
+                    return Ok(None);
+                };
+                self.definition(workflow, version, &source)
+                    .map_err(|faults| {
+                        LoadError::Corrupt(format!("its definition is faulty: {faults:?}"))
+                    })?
+            }
         };
-        let definition = self
-            .definition(workflow, version, &source)
-            .map_err(|faults| {
-                LoadError::Corrupt(format!("its definition is faulty: {faults:?}"))
-            })?;
         // From here on no append of an earlier owner is taken, so the stream stands still.
-        let fence = store.claim_execution(id, owner).await?;
+        let fence = match claimed {
+            Some(claimed) => claimed.fence,
+            None => store.claim_execution(id, owner).await?,
+        };
         let mut run = Run::new(definition).with_id(id);
         replay(store, id, &mut run).await?;
         let Some(mut execution) = store.get_execution(&Caller::system(), id).await? else {

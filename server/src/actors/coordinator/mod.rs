@@ -18,17 +18,12 @@ mod outbox;
 mod simulation;
 mod timers;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::AcqRel},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 use limelight_engine::{Command, Rejection};
 use limelight_protocol::{Execution, ExecutionId};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 pub use self::{
@@ -52,7 +47,7 @@ use super::{
 use crate::{
     clock,
     services::Services,
-    store::{Append, AppendError},
+    store::{Append, AppendError, Claimed},
 };
 
 /// A coordinator whose execution has ended stays this long for another command.
@@ -81,29 +76,39 @@ pub struct Coordinator {
     services: Arc<Services>,
     loader: Arc<Loader>,
     id: ExecutionId,
-    /// Whether the execution is yet to begin, so that there is nothing to load.
-    fresh: bool,
+    origin: Origin,
     machine: Option<Machine>,
     alarm: Option<(Duration, SpawnHandle)>,
     lingering: bool,
 }
 
+/// Where a coordinator's execution comes from.
+#[derive(Debug)]
+pub enum Origin {
+    /// It is yet to begin, so there is nothing to load.
+    Fresh,
+    /// It was claimed for this server as it started.
+    Claimed(Claimed),
+    /// It is in the store, and whoever had it has it no more.
+    Stored,
+}
+
 impl Coordinator {
-    /// Makes the values behind one handle: only the first may begin a fresh execution, those that
-    /// follow load it.
+    /// Makes the values behind one handle: only the first may begin a fresh execution or trust a
+    /// claim, those that follow load it.
     pub fn factory(
         services: Arc<Services>,
         loader: Arc<Loader>,
         id: ExecutionId,
-        fresh: bool,
+        origin: Origin,
     ) -> impl Fn(Lease) -> Self + Send + Sync + 'static {
-        let fresh = AtomicBool::new(fresh);
+        let first = Mutex::new(Some(origin));
         move |lease| Self {
             lease,
             services: Arc::clone(&services),
             loader: Arc::clone(&loader),
             id,
-            fresh: fresh.swap(false, AcqRel),
+            origin: first.lock().take().unwrap_or(Origin::Stored),
             machine: None,
             alarm: None,
             lingering: false,
@@ -276,9 +281,11 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if self.fresh {
-            return;
-        }
+        let claimed = match std::mem::replace(&mut self.origin, Origin::Stored) {
+            Origin::Fresh => return,
+            Origin::Claimed(claimed) => Some(claimed),
+            Origin::Stored => None,
+        };
         let (services, loader, id) = (
             Arc::clone(&self.services),
             Arc::clone(&self.loader),
@@ -287,7 +294,9 @@ impl Actor for Coordinator {
         let load = async move {
             // What a failed coordinator started must be gone before it is tried again.
             services.at_work.until_done(id).await;
-            loader.load(&services.store, &services.owner, id).await
+            loader
+                .load(&services.store, &services.owner, id, claimed.as_ref())
+                .await
         };
         ctx.wait(load.into_actor(self).map(|loaded, this, ctx| match loaded {
             Ok(Some(loaded)) => {

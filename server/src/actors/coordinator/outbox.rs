@@ -9,7 +9,7 @@ use limelight_protocol::{
 
 use super::Answer;
 use crate::{
-    store::{Append, NewExecution, PendingEvent, ReadModel},
+    store::{Append, IdempotencyKey, NewExecution, PendingEvent, ReadModel},
     telemetry::{
         Metrics,
         events::{ExecutionEnded, NodeEnded},
@@ -34,8 +34,8 @@ pub struct Outbox {
 pub struct NewRow {
     /// Who coordinates it.
     pub owner: Arc<str>,
-    /// Scoped by its caller.
-    pub idempotency_key: Option<String>,
+    /// Of the request that starts it.
+    pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// What goes to the journal together, and what follows from its commit.

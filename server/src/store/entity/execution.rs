@@ -28,6 +28,7 @@ pub struct Model {
     pub owner: String,
     pub fence: i64,
     pub idempotency_key: Option<String>,
+    pub idempotency_fingerprint: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -6,6 +6,10 @@
 //! appends changed it, then the head. When the database refuses a batch of several, each is tried
 //! alone, so that only the faulty one fails.
 //!
+//! An append that is sent again, because nobody knows what became of it the first time, is committed
+//! once: one whose fence holds and whose stream ends with exactly its events already is answered with
+//! them, and nothing is written.
+//!
 //! It never notifies anybody: what was committed is returned, and the journal actor passes it on.
 
 use std::sync::Arc;
@@ -24,7 +28,12 @@ pub(super) mod sqlite;
 pub(super) mod wire;
 
 use self::{postgres::PostgresJournal, sqlite::SqliteJournal};
-use super::{StoreError, text};
+use super::{
+    StoreError,
+    health::{self, Health},
+    marker::Marker,
+    text,
+};
 use wire::{Parts, StreamKey};
 
 /// Events that belong together: all of them are committed, or none.
@@ -88,8 +97,17 @@ pub struct NewExecution {
     pub execution: Execution,
     /// Who coordinates it.
     pub owner: String,
+    /// Of the request that starts it.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// What makes a request that is sent twice one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
     /// Unique over all executions; the caller puts the scope in.
-    pub idempotency_key: Option<String>,
+    pub key: String,
+    /// Of what is asked for: another request has another.
+    pub fingerprint: String,
 }
 
 /// A fact: committed, in its place, and serialised.
@@ -131,6 +149,8 @@ impl AppendError {
     fn of_one(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(why) => Self::Conflict(why),
+            // Whatever this process owned, the other server owns now.
+            StoreError::InUse(_) => Self::Fenced,
             other => Self::Store(other),
         }
     }
@@ -139,9 +159,13 @@ impl AppendError {
 /// The events of one append, or why there are none.
 pub type AppendResult = Result<Vec<Arc<CommittedEvent>>, AppendError>;
 
-/// The only writer of events.
+/// The only writer of events. It has the lock that makes this process the database's only server.
 #[derive(Debug)]
-pub struct JournalWriter(Backend);
+pub struct JournalWriter {
+    backend: Backend,
+    marker: Option<Marker>,
+    health: Health,
+}
 
 #[derive(Debug)]
 enum Backend {
@@ -161,22 +185,73 @@ enum Outcome {
     /// Everything was written after this position.
     Written { head: u64 },
     /// Nothing was written, because of these appends of the batch.
-    Refused(Vec<(usize, AppendError)>),
+    Refused(Vec<(usize, Refusal)>),
+}
+
+/// Why an append is not written as things stand.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// Its fence does not hold.
+    Fenced,
+    /// Its stream goes on at another `seq`.
+    Misplaced { expected: u64 },
 }
 
 impl JournalWriter {
-    pub(super) const fn sqlite(journal: SqliteJournal) -> Self {
-        Self(Backend::Sqlite(journal))
+    pub(super) const fn sqlite(journal: SqliteJournal, health: Health) -> Self {
+        Self::new(Backend::Sqlite(journal), health)
     }
 
-    pub(super) fn postgres(journal: PostgresJournal) -> Self {
-        Self(Backend::Postgres(Box::new(journal)))
+    pub(super) fn postgres(journal: PostgresJournal, health: Health) -> Self {
+        Self::new(Backend::Postgres(Box::new(journal)), health)
+    }
+
+    const fn new(backend: Backend, health: Health) -> Self {
+        Self {
+            backend,
+            marker: None,
+            health,
+        }
+    }
+
+    /// From now on the marker is kept up with the journal.
+    pub(super) fn mark(&mut self, marker: Marker) {
+        self.marker = Some(marker);
+    }
+
+    /// Ends the connection and gives the lock back; what is sent later is not committed.
+    pub async fn close(&mut self) {
+        match &mut self.backend {
+            Backend::Sqlite(journal) => journal.close(),
+            Backend::Postgres(journal) => journal.close().await,
+        }
+    }
+
+    /// To be called about once a second while nothing is committed: finds out whether the connection, and
+    /// with it the lock, is still there, and whether a database that failed to take the newest write
+    /// takes one again.
+    pub async fn tend(&mut self) {
+        let tended = match &mut self.backend {
+            Backend::Sqlite(journal) if self.health.is_troubled(health::Path::Journal) => {
+                journal.probe().await
+            }
+            Backend::Sqlite(_) => return,
+            Backend::Postgres(journal) => journal.probe().await,
+        };
+        self.note(&tended);
+    }
+
+    fn note<T>(&self, result: &Result<T, StoreError>) {
+        if matches!(result, Err(StoreError::InUse(_))) {
+            self.health.take_over();
+        }
+        self.health.note(health::Path::Journal, result);
     }
 
     /// Commits a batch in one transaction and tells for each append, in order, what became of it.
     ///
-    /// On SQLite the calling thread is blocked meanwhile. A lost PostgreSQL connection fails the batch;
-    /// the next one connects anew.
+    /// On SQLite the calling thread is blocked meanwhile, for as long as SQLite waits for a lock at most.
+    /// A lost PostgreSQL connection fails the batch; the next one connects anew.
     pub async fn commit(
         &mut self,
         batch: impl IntoIterator<Item = impl Into<Arc<Append>>>,
@@ -193,29 +268,38 @@ impl JournalWriter {
             .filter_map(|(index, one)| one.as_ref().ok().map(|one| (index, one)))
             .collect();
         let mut alone = Vec::new();
+        let mut repeated = Vec::new();
         while !pending.is_empty() {
             let appends: Vec<&Prepared> = pending.iter().map(|(_, one)| *one).collect();
             match self.write(&appends).await {
                 Ok(Outcome::Written { head }) => {
-                    let mut position = head;
+                    let count: u64 = pending.iter().map(|(_, one)| one.count()).sum();
+                    if let Some(marker) = &mut self.marker {
+                        marker.advance(head + count);
+                    }
+                    let mut positions = head + 1..;
                     for (index, one) in pending.drain(..) {
-                        results[index] = Some(Ok(one.committed(&mut position)));
+                        results[index] = Some(Ok(one.committed(positions.by_ref())));
                     }
                 }
                 Ok(Outcome::Refused(refused)) => {
-                    for (at, error) in &refused {
-                        results[pending[*at].0] = Some(Err(error.clone()));
+                    for (at, refusal) in refused {
+                        let (index, one) = pending[at];
+                        results[index] = Some(Err(refusal.error(one)));
+                        if refusal.leaves_open_whether_committed(one) {
+                            repeated.push((index, one));
+                        }
                     }
                     pending.retain(|(index, _)| results[*index].is_none());
                 }
-                Err(error) if pending.len() > 1 && !matches!(error, StoreError::Lost(_)) => {
+                Err(error) if pending.len() > 1 && !error.stops_all() => {
                     tracing::warn!(%error, appends = pending.len(), "a batch failed; trying each append alone");
                     alone = pending.split_off(1);
                     alone.reverse();
                 }
                 Err(error) => {
-                    // Without a database those that were to follow alone fail as well.
-                    if matches!(error, StoreError::Lost(_)) {
+                    // Those that were to follow alone would fail as well.
+                    if error.stops_all() {
                         pending.append(&mut alone);
                     }
                     for (index, _) in pending.drain(..) {
@@ -227,14 +311,35 @@ impl JournalWriter {
                 pending.extend(alone.pop());
             }
         }
+        // At last, so that an append which is twice in the batch finds itself.
+        for (index, one) in repeated {
+            match self.positions_of(one).await {
+                Ok(Some(positions)) => results[index] = Some(Ok(one.committed(positions))),
+                Ok(None) => {}
+                Err(error) => results[index] = Some(Err(AppendError::Store(error))),
+            }
+        }
         results.into_iter().flatten().collect()
     }
 
     async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome, StoreError> {
-        match &mut self.0 {
+        let written = match &mut self.backend {
             Backend::Sqlite(journal) => journal.write(appends).await,
             Backend::Postgres(journal) => journal.write(appends).await,
-        }
+        };
+        self.note(&written);
+        written
+    }
+
+    /// Where the events of an append stand if they are committed: the same events at the same `seq`s,
+    /// and of one that makes an execution, made by the same owner under the same key, and nobody else's
+    /// since.
+    async fn positions_of(&mut self, one: &Prepared) -> Result<Option<Vec<u64>>, StoreError> {
+        let positions = match &mut self.backend {
+            Backend::Sqlite(journal) => journal.positions_of(one).await?,
+            Backend::Postgres(journal) => journal.positions_of(one).await?,
+        };
+        Ok((positions.len() as u64 == one.count()).then_some(positions))
     }
 }
 
@@ -268,20 +373,24 @@ impl Prepared {
         self.data.len() as u64
     }
 
-    /// Whether this append makes the execution whose stream it begins.
-    fn creates(&self) -> bool {
-        matches!(self.append.read_model, ReadModel::NewExecution(_))
+    /// The execution that this append makes, where it makes one.
+    fn creation(&self) -> Option<&NewExecution> {
+        match &self.append.read_model {
+            ReadModel::NewExecution(new) => Some(new),
+            _ => None,
+        }
     }
 
-    /// The events as committed; `position` is the last one given and is moved on.
-    fn committed(&self, position: &mut u64) -> Vec<Arc<CommittedEvent>> {
+    /// The events as committed at these positions.
+    fn committed(&self, positions: impl IntoIterator<Item = u64>) -> Vec<Arc<CommittedEvent>> {
+        // The events come first: the positions may be for several appends.
         let events = self.append.events.iter().zip(&self.data);
         events
             .zip(self.append.first_seq..)
-            .map(|((event, data), seq)| {
-                *position += 1;
+            .zip(positions)
+            .map(|(((event, data), seq), position)| {
                 Arc::new(CommittedEvent::new(&Parts {
-                    position: *position,
+                    position,
                     stream: &self.append.stream,
                     seq,
                     kind: event.body.kind(),
@@ -296,8 +405,30 @@ impl Prepared {
     }
 }
 
-fn misplaced(stream: &Stream, first_seq: u64, expected: u64) -> AppendError {
-    AppendError::Conflict(format!(
-        "{stream} goes on at {expected}, not at {first_seq}"
-    ))
+impl Refusal {
+    fn error(self, one: &Prepared) -> AppendError {
+        match self {
+            Self::Fenced => AppendError::Fenced,
+            // It has begun already, and if not as this owner's, then another has taken it over.
+            Self::Misplaced { .. } if one.creation().is_some() => AppendError::Fenced,
+            Self::Misplaced { expected } => {
+                let Append {
+                    stream, first_seq, ..
+                } = &*one.append;
+                AppendError::Conflict(format!(
+                    "{stream} goes on at {expected}, not at {first_seq}"
+                ))
+            }
+        }
+    }
+
+    /// Whether the stream goes on where it would after this append.
+    fn leaves_open_whether_committed(self, one: &Prepared) -> bool {
+        match self {
+            Self::Fenced => false,
+            Self::Misplaced { expected } => {
+                one.count() > 0 && one.append.first_seq.checked_add(one.count()) == Some(expected)
+            }
+        }
+    }
 }

@@ -38,6 +38,7 @@ pub struct ExecutionRow<'a> {
     pub owner: Option<&'a str>,
     pub fence: u64,
     pub idempotency_key: Option<&'a str>,
+    pub idempotency_fingerprint: Option<&'a str>,
 }
 
 /// A row of `node_state`.
@@ -141,7 +142,9 @@ impl<'a> Models<'a> {
         let row = ExecutionRow {
             owner: Some(&new.owner),
             fence: 1,
-            idempotency_key: new.idempotency_key.as_deref(),
+            idempotency_key: new.idempotency_key.as_ref().map(|key| key.key.as_str()),
+            idempotency_fingerprint: (new.idempotency_key.as_ref())
+                .map(|key| key.fingerprint.as_str()),
             ..execution_row(&new.execution)
         };
         places.created.insert(row.id, self.created.len());
@@ -159,6 +162,7 @@ impl<'a> Models<'a> {
                 owner: created.owner,
                 fence: created.fence,
                 idempotency_key: created.idempotency_key,
+                idempotency_fingerprint: created.idempotency_fingerprint,
                 ..row
             };
         } else {
@@ -265,5 +269,6 @@ fn execution_row(execution: &Execution) -> ExecutionRow<'_> {
         owner: None,
         fence: 0,
         idempotency_key: None,
+        idempotency_fingerprint: None,
     }
 }

@@ -4,25 +4,50 @@
 use limelight_protocol::NodeId;
 use sea_orm::{
     prelude::Uuid,
-    sqlx::{self, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions},
+    sqlx::{
+        self, Connection as _, Executor as _, PgConnection, Postgres, Row as _,
+        postgres::{PgArguments, PgConnectOptions, PgRow},
+        query::Query,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{AppendError, Outcome, Prepared, misplaced, models::Models, wire::EXECUTION};
+use super::{Outcome, Prepared, Refusal, models::Models, wire::EXECUTION};
 use crate::store::{
+    bigint,
+    connection::{CALL_LIMIT, STATEMENT_LIMIT},
     error::{Result, StoreError},
-    open::{Synchronous, connect_postgres},
+    file_lock::{PATIENCE, TRY_EVERY},
+    open::Synchronous,
+    pools::connect_postgres,
     text,
 };
 
-/// The connection, while there is one, and how to make another.
+/// The connection while there is one, how to make another, and the lock that lives in it.
+///
+/// The lock is a session's advisory lock, so that it ends with the connection, however that ends, and is
+/// kept for as long as this process keeps the connection. It says which process is the database's server,
+/// and is no lease on an execution: those are fenced by numbers.
 #[derive(Debug)]
 pub struct PostgresJournal {
     connection: Option<PgConnection>,
     options: PgConnectOptions,
     place: String,
+    /// The backend process that had the lock last.
+    backend: Option<Backend>,
+    closed: bool,
 }
+
+/// A backend process of PostgreSQL; its start tells it from another with the same number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Backend {
+    pid: i32,
+    started: String,
+}
+
+/// One lock for each schema of each database.
+const KEY: &str = "hashtextextended('limelight server of ' || coalesce(current_schema(), ''), 0)";
 
 #[derive(Serialize)]
 struct Batch<'a> {
@@ -60,15 +85,29 @@ struct EventRow<'a> {
 #[serde(rename_all = "lowercase")]
 enum Answer {
     Position(u64),
-    Refused(Vec<Refusal>),
+    Refused(Vec<Refused>),
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct Refused {
     i: usize,
     fenced: bool,
     expected: u64,
 }
+
+/// Positions of the events that stand where these would, and are the same; as `jsonb` says what is the
+/// same, which writes numbers in its own way.
+const POSITIONS_OF: &str = "
+    SELECT e.position FROM event e
+    JOIN jsonb_to_recordset($1::jsonb) AS a(o bigint, k text, t bigint, n text, d jsonb)
+      ON e.seq = $2 + a.o - 1
+    WHERE e.stream_kind = $3 AND e.stream_id = $4
+      AND e.kind = a.k AND e.timestamp = a.t AND e.node_id IS NOT DISTINCT FROM a.n AND e.data = a.d
+      AND ($5::text IS NULL OR EXISTS (
+          SELECT 1 FROM execution x WHERE x.id = $4 AND x.fence = 1 AND x.owner = $5
+          AND x.idempotency_key IS NOT DISTINCT FROM $6
+          AND x.idempotency_fingerprint IS NOT DISTINCT FROM $7))
+    ORDER BY e.seq";
 
 impl PostgresJournal {
     pub async fn connect(
@@ -80,55 +119,172 @@ impl PostgresJournal {
             Synchronous::Full => "on",
             Synchronous::Normal | Synchronous::Off => "off",
         };
+        let limit = STATEMENT_LIMIT.as_millis().to_string();
+        let settings = [
+            ("synchronous_commit", commit),
+            ("statement_timeout", &limit),
+        ];
         let mut journal = Self {
             connection: None,
-            options: options.options([("synchronous_commit", commit)]),
+            options: options.options(settings),
             place,
+            backend: None,
+            closed: false,
         };
-        journal.connection = Some(connect_postgres(&journal.options, &journal.place).await?);
+        let mut connection = connect_postgres(&journal.options, &journal.place).await?;
+        journal.lock(&mut connection).await?;
+        journal.connection = Some(connection);
         Ok(journal)
+    }
+
+    pub async fn close(&mut self) {
+        self.closed = true;
+        if let Some(connection) = self.connection.take() {
+            // Whether it hears the goodbye or not, it is gone.
+            let _ = tokio::time::timeout(CALL_LIMIT, connection.close()).await;
+        }
+    }
+
+    /// Takes the lock. A backend of this very process whose connection broke may still have it, not
+    /// knowing that nobody listens any more; it is ended. Any other is another server.
+    async fn lock(&mut self, connection: &mut PgConnection) -> Result<()> {
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let (own, got) = limited(try_lock(connection)).await?;
+            if got {
+                self.backend = Some(own);
+                return Ok(());
+            }
+            let holder = limited(holder(connection)).await?;
+            if let Some(holder) = holder.filter(|holder| Some(holder) == self.backend.as_ref()) {
+                let end = sqlx::query("SELECT pg_terminate_backend($1)").bind(holder.pid);
+                limited(end.execute(&mut *connection)).await?;
+            }
+            if tokio::time::Instant::now() >= patience {
+                return Err(StoreError::InUse(self.place.clone()));
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+    }
+
+    /// Finds out whether the connection is there, and makes another where it is not.
+    pub(super) async fn probe(&mut self) -> Result<()> {
+        self.rows(sqlx::query("SELECT 1")).await.map(drop)
     }
 
     pub(super) async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome> {
         let batch = text::clean_json(batch_json(appends)?);
-        // Taken out, so that a connection that fails, or a caller that gives up half way, leaves none.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect_postgres(&self.options, &self.place)
-                .await
-                .map_err(|error| StoreError::Lost(error.to_string()))?,
-        };
         let query = sqlx::query("SELECT journal_commit($1::jsonb)::text").bind(batch);
-        let row = match connection.fetch_one(query).await {
-            Ok(row) => row,
-            Err(error) => {
-                let error = StoreError::from(&error);
-                if !matches!(error, StoreError::Lost(_)) {
-                    self.connection = Some(connection);
-                }
-                return Err(error);
-            }
+        let rows = self.rows(query).await?;
+        let answer: &str = match rows.first() {
+            Some(row) => row.try_get(0).map_err(|error| StoreError::from(&error))?,
+            None => return Err(StoreError::corrupt("journal_commit gave no answer")),
         };
-        self.connection = Some(connection);
-        let answer: &str = row.try_get(0).map_err(|error| StoreError::from(&error))?;
         match serde_json::from_str(answer).map_err(StoreError::corrupt)? {
             Answer::Position(head) => Ok(Outcome::Written { head }),
-            Answer::Refused(refusals) => Ok(Outcome::Refused(
-                refusals
+            Answer::Refused(refused) => Ok(Outcome::Refused(
+                refused
                     .into_iter()
-                    .map(|refusal| (refusal.i, error_of(&refusal, appends)))
+                    .map(
+                        |Refused {
+                             i,
+                             fenced,
+                             expected,
+                         }| {
+                            let refusal = if fenced {
+                                Refusal::Fenced
+                            } else {
+                                Refusal::Misplaced { expected }
+                            };
+                            (i, refusal)
+                        },
+                    )
                     .collect(),
             )),
         }
     }
+
+    pub(super) async fn positions_of(&mut self, one: &Prepared) -> Result<Vec<u64>> {
+        let events = serde_json::to_string(&event_rows(one)).map_err(StoreError::corrupt)?;
+        let creation = one.creation();
+        let key = creation.and_then(|new| new.idempotency_key.as_ref());
+        let query = sqlx::query(POSITIONS_OF)
+            .bind(text::clean_json(events))
+            .bind(bigint(one.append.first_seq))
+            .bind(one.stream.kind)
+            .bind(one.stream.id)
+            .bind(creation.map(|new| new.owner.clone()))
+            .bind(key.map(|key| text::clean(&key.key).into_owned()))
+            .bind(key.map(|key| text::clean(&key.fingerprint).into_owned()));
+        let rows = self.rows(query).await?;
+        rows.iter()
+            .map(|row| match row.try_get::<i64, _>(0) {
+                Ok(position) => Ok(position as u64),
+                Err(error) => Err(StoreError::from(&error)),
+            })
+            .collect()
+    }
+
+    /// Runs a query on the connection, made anew where there is none.
+    async fn rows(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<PgRow>> {
+        if self.closed {
+            return Err(StoreError::Lost("the journal is closed".into()));
+        }
+        // Taken out, so that a connection that fails, or a caller that gives up half way, leaves none.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connected = connect_postgres(&self.options, &self.place).await;
+                let mut connection =
+                    connected.map_err(|error| StoreError::Lost(error.to_string()))?;
+                self.lock(&mut connection).await?;
+                connection
+            }
+        };
+        let result = limited(connection.fetch_all(query)).await;
+        if !matches!(result, Err(StoreError::Lost(_))) {
+            self.connection = Some(connection);
+        }
+        result
+    }
 }
 
-fn error_of(refusal: &Refusal, appends: &[&Prepared]) -> AppendError {
-    if refusal.fenced {
-        return AppendError::Fenced;
+async fn try_lock(connection: &mut PgConnection) -> sqlx::Result<(Backend, bool)> {
+    let sql = format!(
+        "SELECT pg_backend_pid(), backend_start::text, pg_try_advisory_lock({KEY})
+         FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+    );
+    let row = connection.fetch_one(sqlx::AssertSqlSafe(sql)).await?;
+    let own = Backend {
+        pid: row.try_get(0)?,
+        started: row.try_get(1)?,
+    };
+    Ok((own, row.try_get(2)?))
+}
+
+/// Who has the lock.
+async fn holder(connection: &mut PgConnection) -> sqlx::Result<Option<Backend>> {
+    let sql = format!(
+        "SELECT a.pid, a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND (l.classid::bigint << 32 | l.objid::bigint) = {KEY}"
+    );
+    let Some(row) = connection.fetch_optional(sqlx::AssertSqlSafe(sql)).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Backend {
+        pid: row.try_get(0)?,
+        started: row.try_get(1)?,
+    }))
+}
+
+/// A call that is answered in time, or not at all.
+async fn limited<T>(call: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(result) => result.map_err(|error| StoreError::from(&error)),
+        Err(_) => Err(StoreError::Lost("it does not answer".into())),
     }
-    let append = &appends[refusal.i].append;
-    misplaced(&append.stream, append.first_seq, refusal.expected)
 }
 
 fn batch_json(appends: &[&Prepared]) -> Result<String> {
@@ -145,7 +301,7 @@ fn batch_json(appends: &[&Prepared]) -> Result<String> {
                 count: one.count(),
                 offset,
                 fence: one.append.fence.filter(|_| one.stream.kind == EXECUTION),
-                creates: one.creates(),
+                creates: one.creation().is_some(),
                 workflow_id: one.append.workflow_id.map(|id| id.0),
                 execution_id: one.append.execution_id.map(|id| id.0),
                 events: event_rows(one),

@@ -1,20 +1,26 @@
 //! The journal on SQLite: prepared statements on a connection of its own.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use limelight_protocol::NodeId;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::{
-    AppendError, Outcome, Prepared, misplaced,
+    Outcome, Prepared, Refusal,
     models::{ExecutionRow, Models, NodeRow, TestCaseRow, TestRunRow},
     wire::{EXECUTION, StreamKey},
 };
 use crate::store::{
     Gate,
-    error::{Result, StoreError, one_line},
-    open::{BUSY_TIMEOUT, Synchronous, blob},
+    error::{Result, StoreError},
+    file_lock::FileLock,
+    open::{Synchronous, blob},
+    pools::BUSY_TIMEOUT,
     text::{as_word, clean, clean_json},
 };
 
@@ -24,59 +30,156 @@ const CACHE_KIB: i64 = 16 * 1024;
 const WAL_LIMIT: i64 = 64 * 1024 * 1024;
 const STATEMENTS: usize = 32;
 
-/// The connection, and the gate it shares with the store's other writer.
+/// The connection while there is one, how to make another, and the gate it shares with the store's other
+/// writer.
 #[derive(Debug)]
 pub struct SqliteJournal {
-    connection: Connection,
+    connection: Option<Connection>,
+    path: PathBuf,
+    synchronous: Synchronous,
     gate: Gate,
+    /// None once it is closed.
+    lock: Option<FileLock>,
 }
 
 impl SqliteJournal {
-    pub fn open(path: &Path, synchronous: Synchronous, gate: Gate) -> Result<Self> {
-        let connect = || {
-            let connection = Connection::open(path)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            let level = match synchronous {
-                Synchronous::Full => "FULL",
-                Synchronous::Normal => "NORMAL",
-                Synchronous::Off => "OFF",
-            };
-            connection.pragma_update(None, "synchronous", level)?;
-            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
-            connection.pragma_update(None, "temp_store", "MEMORY")?;
-            Ok(connection)
+    pub fn open(path: &Path, synchronous: Synchronous, gate: Gate, lock: FileLock) -> Result<Self> {
+        let mut journal = Self {
+            connection: None,
+            path: path.to_owned(),
+            synchronous,
+            gate,
+            lock: Some(lock),
         };
-        let connection = connect().map_err(|error: rusqlite::Error| StoreError::Unwritable {
+        let connection = journal.take_connection();
+        journal.connection = Some(connection.map_err(|error| StoreError::Unwritable {
             path: path.display().to_string(),
-            reason: one_line(&error),
-        })?;
-        Ok(Self { connection, gate })
+            reason: error.to_string(),
+        })?);
+        Ok(journal)
+    }
+
+    pub fn close(&mut self) {
+        self.connection = None;
+        self.lock = None;
+    }
+
+    /// The connection, made anew where there is none. Whoever is done with it puts it back.
+    fn take_connection(&mut self) -> Result<Connection> {
+        if self.lock.is_none() {
+            return Err(StoreError::Lost("the journal is closed".into()));
+        }
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let connection = Connection::open(&self.path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let level = match self.synchronous {
+            Synchronous::Full => "FULL",
+            Synchronous::Normal => "NORMAL",
+            Synchronous::Off => "OFF",
+        };
+        connection.pragma_update(None, "synchronous", level)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_LIMIT)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        Ok(connection)
+    }
+
+    /// Works on the connection while nobody else writes. One that failed is not used again, except after
+    /// what the database refuses by itself: a transaction that could neither be committed nor rolled
+    /// back ends with its connection, whatever state it is in.
+    async fn work<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        let _turn = Arc::clone(&self.gate).lock_owned().await;
+        let mut connection = self.take_connection()?;
+        let result = work(&mut connection);
+        let refused = matches!(result, Ok(_) | Err(StoreError::Conflict(_)));
+        if refused && connection.is_autocommit() {
+            self.connection = Some(connection);
+        }
+        result
     }
 
     pub(super) async fn write(&mut self, appends: &[&Prepared]) -> Result<Outcome> {
         let models = Models::of(appends);
-        let _turn = Arc::clone(&self.gate).lock_owned().await;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let refused = refusals(&transaction, appends)?;
-        if !refused.is_empty() {
-            return Ok(Outcome::Refused(refused));
-        }
-        let head = insert_events(&transaction, appends)?;
-        write_models(&transaction, &models)?;
-        transaction.commit()?;
-        Ok(Outcome::Written { head })
+        let write = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let refused = refusals(&transaction, appends)?;
+            if !refused.is_empty() {
+                return Ok(Outcome::Refused(refused));
+            }
+            let head = insert_events(&transaction, appends)?;
+            write_models(&transaction, &models)?;
+            transaction.commit()?;
+            Ok(Outcome::Written { head })
+        };
+        self.work(write).await
+    }
+
+    /// Writes what changes nothing.
+    pub(super) async fn probe(&mut self) -> Result<()> {
+        let probe = |connection: &mut Connection| {
+            let sql = "UPDATE journal_head SET position = position WHERE id = 1";
+            connection.execute(sql, [])?;
+            Ok(())
+        };
+        self.work(probe).await
+    }
+
+    /// The positions of the events that stand where these would, and are the same.
+    pub(super) async fn positions_of(&mut self, one: &Prepared) -> Result<Vec<u64>> {
+        self.work(|connection| positions_of(connection, one)).await
     }
 }
 
+fn positions_of(connection: &Connection, one: &Prepared) -> Result<Vec<u64>> {
+    if let Some(new) = one.creation() {
+        let key = new.idempotency_key.as_ref();
+        let made = connection
+            .prepare_cached(
+                "SELECT 1 FROM execution WHERE id = ?1 AND fence = 1 AND owner = ?2
+                 AND idempotency_key IS ?3 AND idempotency_fingerprint IS ?4",
+            )?
+            .exists(params![
+                blob(&one.stream.id),
+                new.owner,
+                key.map(|key| clean(&key.key)),
+                key.map(|key| clean(&key.fingerprint)),
+            ])?;
+        if !made {
+            return Ok(Vec::new());
+        }
+    }
+    let mut same = connection.prepare_cached(
+        "SELECT position FROM event WHERE stream_kind = ?1 AND stream_id = ?2 AND seq = ?3
+         AND kind = ?4 AND timestamp = ?5 AND node_id IS ?6 AND data = ?7",
+    )?;
+    let events = one.append.events.iter().zip(&one.data);
+    let mut positions = Vec::with_capacity(one.data.len());
+    for ((event, data), seq) in events.zip(one.append.first_seq as i64..) {
+        let position: Option<i64> = same
+            .query_row(
+                params![
+                    one.stream.kind,
+                    blob(&one.stream.id),
+                    seq,
+                    event.body.kind().as_str(),
+                    event.timestamp.0,
+                    event.node_id.as_ref().map(NodeId::as_str),
+                    data.get(),
+                ],
+                |row| row.get(0),
+            )
+            .optional()?;
+        positions.extend(position.map(|position| position as u64));
+    }
+    Ok(positions)
+}
+
 /// The appends that do not hold their fence or do not continue their stream.
-fn refusals(
-    transaction: &Transaction<'_>,
-    appends: &[&Prepared],
-) -> Result<Vec<(usize, AppendError)>> {
+fn refusals(transaction: &Transaction<'_>, appends: &[&Prepared]) -> Result<Vec<(usize, Refusal)>> {
     let mut newest = transaction
         .prepare_cached("SELECT max(seq) FROM event WHERE stream_kind = ?1 AND stream_id = ?2")?;
     let mut fence = transaction.prepare_cached("SELECT fence FROM execution WHERE id = ?1")?;
@@ -95,7 +198,7 @@ fn refusals(
             };
             fences.insert(one.stream, held);
             if held != Some(claimed) {
-                refused.push((index, AppendError::Fenced));
+                refused.push((index, Refusal::Fenced));
                 continue;
             }
         }
@@ -110,12 +213,11 @@ fn refusals(
             }
         };
         if one.append.first_seq != expected {
-            let error = misplaced(&one.append.stream, one.append.first_seq, expected);
-            refused.push((index, error));
+            refused.push((index, Refusal::Misplaced { expected }));
             continue;
         }
         next.insert(one.stream, expected + one.count());
-        if one.creates() {
+        if one.creation().is_some() {
             fences.insert(one.stream, Some(1));
         }
     }
@@ -179,9 +281,10 @@ fn create_execution(transaction: &Transaction<'_>, row: &ExecutionRow<'_>) -> Re
         .prepare_cached(
             "INSERT INTO execution (id, workflow_id, workflow_name, workflow_version, name, labels,
                  status, params, completed_nodes, total_nodes, current_phase, started_at,
-                 completed_at, duration_s, started_by, seq, owner, fence, idempotency_key)
+                 completed_at, duration_s, started_by, seq, owner, fence, idempotency_key,
+                 idempotency_fingerprint)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                     ?18, ?19)",
+                     ?18, ?19, ?20)",
         )?
         .execute(params![
             blob(&row.id),
@@ -203,6 +306,7 @@ fn create_execution(transaction: &Transaction<'_>, row: &ExecutionRow<'_>) -> Re
             row.owner,
             row.fence as i64,
             row.idempotency_key.map(clean),
+            row.idempotency_fingerprint.map(clean),
         ])?;
     Ok(())
 }

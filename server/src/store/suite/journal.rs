@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    store::{Append, AppendError, CommittedEvent, JournalWriter, NewWorkflow, StoreError},
+    store::{
+        Append, AppendError, CommittedEvent, JournalWriter, NewExecution, NewWorkflow, ReadModel,
+        StoreError,
+    },
 };
 
 async fn commit(journal: &mut JournalWriter, append: Append) -> Vec<Arc<CommittedEvent>> {
@@ -91,7 +94,9 @@ pub async fn an_append_that_clashes_leaves_nothing_and_the_others_stand(database
         .execution_by_idempotency_key(&caller, "key")
         .await
         .unwrap();
-    assert_eq!(found.unwrap().id, first.execution.id);
+    let (execution, fingerprint) = found.unwrap();
+    assert_eq!(execution.id, first.execution.id);
+    assert_eq!(fingerprint.as_deref(), Some("of the request"));
 }
 
 pub async fn a_stale_owner_is_refused_alone(database: Database) {
@@ -146,8 +151,109 @@ pub async fn an_append_that_does_not_continue_its_stream_is_refused_alone(databa
         .await;
     assert!(matches!(results[0], Err(AppendError::Conflict(_))));
     assert_eq!(positions(results[1].as_ref().unwrap()), [2]);
-    assert!(matches!(results[2], Err(AppendError::Conflict(_))));
+    // The same once more is the same append, not another.
+    assert_eq!(results[2], results[1]);
     assert_eq!(store.head().await.unwrap(), 2);
+}
+
+pub async fn an_append_that_is_sent_again_is_committed_once(database: Database) {
+    let (store, mut journal) = database.open().await;
+    let mut story = Story::new(&["a"]);
+    let mut run = test_run();
+    // Numbers that `jsonb` writes in another way than `serde_json`.
+    let output = json!({"e": 1e18, "small": 1e-7, "zero": -0.0, "nul": "\0", "n": 1.0});
+    let appends = [
+        story.begin_with_key(Some("key")),
+        cases(&mut run, &["x", "y"]),
+        story.go_on(vec![started("a")]),
+        cases(&mut run, &["z"]),
+        story.go_on(vec![completed("a", output), ended()]),
+    ];
+    let mut neighbours = Vec::new();
+    for append in appends {
+        let first = commit(&mut journal, append.clone()).await;
+        let head = store.head().await.unwrap();
+        let again = commit(&mut journal, append.clone()).await;
+        assert_eq!(again, first);
+        assert_eq!(store.head().await.unwrap(), head);
+        // Among others, in any place, and twice.
+        let (mut before, mut after) = (Story::new(&["a"]), Story::new(&["a"]));
+        let batch = vec![before.begin(), append.clone(), after.begin(), append];
+        let results = journal.commit(batch).await;
+        assert_eq!(positions(results[0].as_ref().unwrap()), [head + 1]);
+        assert_eq!(results[1].as_ref().unwrap(), &first);
+        assert_eq!(positions(results[2].as_ref().unwrap()), [head + 2]);
+        assert_eq!(results[3].as_ref().unwrap(), &first);
+        neighbours.extend([before, after]);
+    }
+    let caller = Caller::system();
+    let stored = store.get_execution(&caller, story.execution.id).await;
+    let stored = stored.unwrap().unwrap();
+    assert_eq!((stored.seq, stored.status), (4, ExecutionStatus::Completed));
+    let stored = store.get_test_run(&caller, run.id).await.unwrap();
+    assert_eq!(stored.as_ref(), Some(&run), "a case was kept twice");
+    for story in neighbours {
+        let stream = store.read_stream(&caller, &story.stream(), 0, 10).await;
+        assert_eq!(stream.unwrap().len(), 1);
+    }
+}
+
+pub async fn what_differs_in_anything_is_not_the_same_append(database: Database) {
+    let (store, mut journal) = database.open().await;
+    let mut story = Story::new(&["a", "b"]);
+    let begin = story.begin_with_key(Some("key"));
+    commit(&mut journal, begin.clone()).await;
+    let by = |change: fn(&mut NewExecution)| {
+        let mut other = begin.clone();
+        if let ReadModel::NewExecution(new) = &mut other.read_model {
+            change(new);
+        }
+        other
+    };
+    let owner = by(|new| new.owner = "server-2".into());
+    let key = by(|new| new.idempotency_key = None);
+    let request = by(|new| {
+        if let Some(key) = &mut new.idempotency_key {
+            key.fingerprint = "of another".into();
+        }
+    });
+    // What has begun as somebody else's is somebody else's.
+    for other in [owner, key, request] {
+        let result = journal.commit(vec![other]).await.remove(0);
+        assert_eq!(result, Err(AppendError::Fenced));
+    }
+    let right = story.go_on(vec![started("a"), completed("a", json!(1))]);
+    commit(&mut journal, right.clone()).await;
+    let with = |change: fn(&mut Append)| {
+        let mut other = right.clone();
+        change(&mut other);
+        other
+    };
+    for other in [
+        with(|append| append.events[0] = started("b")),
+        with(|append| append.events[1] = completed("a", json!(2))),
+        with(|append| append.events[1].timestamp.0 += 1),
+        with(|append| append.events.swap(0, 1)),
+        with(|append| append.events.truncate(1)),
+        with(|append| append.events.push(started("b"))),
+        with(|append| append.first_seq -= 1),
+    ] {
+        let result = journal.commit(vec![other]).await.remove(0);
+        assert!(
+            matches!(result, Err(AppendError::Conflict(_))),
+            "{result:?}"
+        );
+    }
+    let id = story.execution.id;
+    store.claim_execution(id, "server-2").await.unwrap();
+    let result = journal.commit(vec![right]).await.remove(0);
+    assert_eq!(result, Err(AppendError::Fenced));
+    let result = journal.commit(vec![begin]).await.remove(0);
+    assert!(
+        matches!(result, Err(AppendError::Conflict(_))),
+        "{result:?}"
+    );
+    assert_eq!(store.head().await.unwrap(), 3);
 }
 
 pub async fn read_models_agree_with_the_events(database: Database) {

@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    store::{ExecutionFilter, JournalWriter, NewVersion, NewWorkflow, StoreError},
+    store::{
+        AppendError, Claimed, ExecutionFilter, JournalWriter, NewVersion, NewWorkflow, StoreError,
+    },
 };
 
 async fn begin(journal: &mut JournalWriter, stories: &mut [Story]) {
@@ -51,6 +53,81 @@ pub async fn a_list_of_a_thousand_shows_each_once_though_more_begin(database: Da
         .list_executions(&caller, &ExecutionFilter::default(), Some("?"), 10)
         .await;
     assert_eq!(bad, Err(StoreError::InvalidCursor));
+}
+
+pub async fn a_broken_cursor_is_refused_and_a_search_takes_any_text(database: Database) {
+    let (store, mut journal) = database.open().await;
+    let caller = Caller::system();
+    begin(&mut journal, &mut [Story::new(&[])]).await;
+    let all = ExecutionFilter::default();
+    let huge = "A".repeat(100_000);
+    // No base64; no 16 bytes; no UTF-8; NUL.
+    for (cursor, is_a_name) in [
+        ("?", false),
+        ("====", false),
+        ("AAA=", false),
+        (huge.as_str(), false),
+        ("_____w", false),
+        ("AA", false),
+        ("YWJj", true),
+        ("", true),
+    ] {
+        let cursor = Some(cursor);
+        let executions = store.list_executions(&caller, &all, cursor, 10).await;
+        assert_eq!(executions, Err(StoreError::InvalidCursor), "{cursor:?}");
+        let runs = store.list_test_runs(&caller, cursor, 10).await;
+        assert_eq!(runs, Err(StoreError::InvalidCursor), "{cursor:?}");
+        let workflows = store.list_workflows(&caller, cursor, 10).await;
+        if is_a_name {
+            assert_eq!(workflows.unwrap().items, []);
+        } else {
+            assert_eq!(workflows, Err(StoreError::InvalidCursor), "{cursor:?}");
+        }
+    }
+    for text in [
+        "\0",
+        "a\0b",
+        "%",
+        "\\",
+        "'",
+        "\u{10ffff}",
+        "\u{feff}",
+        &huge,
+    ] {
+        let filter = ExecutionFilter {
+            search: Some(text.to_owned()),
+            ..ExecutionFilter::default()
+        };
+        let found = store.list_executions(&caller, &filter, None, 10).await;
+        let expected = usize::from(text == "%");
+        assert_eq!(found.unwrap().items.len(), expected, "{text:?}");
+    }
+}
+
+pub async fn all_live_executions_are_claimed_at_once(database: Database) {
+    let (store, mut journal) = database.open().await;
+    let mut stories: Vec<Story> = (0..5).map(|_| Story::new(&["a"])).collect();
+    begin(&mut journal, &mut stories).await;
+    let done = stories[1].go_on(vec![completed("a", json!(1)), ended()]);
+    journal.commit(vec![done]).await.remove(0).unwrap();
+    let first = store.claim_execution(stories[3].execution.id, "x").await;
+    assert_eq!(first, Ok(2));
+    let claimed = store.claim_live_executions("server-2").await.unwrap();
+    let expected: Vec<_> = [(0, 2), (2, 2), (3, 3), (4, 2)]
+        .map(|(place, fence): (usize, u64)| {
+            let execution = &stories[place].execution;
+            Claimed {
+                id: execution.id,
+                fence,
+                workflow_id: execution.workflow_id,
+                workflow_version: 1,
+            }
+        })
+        .into();
+    assert_eq!(claimed, expected);
+    let stale = stories[0].go_on(vec![completed("a", json!(1))]);
+    let refused = journal.commit(vec![stale]).await;
+    assert_eq!(refused, [Err(AppendError::Fenced)]);
 }
 
 pub async fn executions_are_filtered_and_counted(database: Database) {

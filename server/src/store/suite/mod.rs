@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::{DatabaseUrl, JournalWriter, Store, StoreOptions, Synchronous};
 
+mod faults;
 mod history;
 mod journal;
 mod lists;
@@ -89,6 +90,8 @@ on_both! {
         an_append_that_clashes_leaves_nothing_and_the_others_stand,
         a_stale_owner_is_refused_alone,
         an_append_that_does_not_continue_its_stream_is_refused_alone,
+        an_append_that_is_sent_again_is_committed_once,
+        what_differs_in_anything_is_not_the_same_append,
         read_models_agree_with_the_events,
         several_appends_of_one_execution_in_a_batch_add_up,
         every_topic_is_read_from_any_position,
@@ -99,6 +102,8 @@ on_both! {
         test_runs_keep_their_cases_in_order,;
     lists:
         a_list_of_a_thousand_shows_each_once_though_more_begin,
+        a_broken_cursor_is_refused_and_a_search_takes_any_text,
+        all_live_executions_are_claimed_at_once,
         executions_are_filtered_and_counted,
         a_workflow_has_versions_and_its_name_is_its_own,
         a_workflow_with_live_executions_is_not_deleted,
@@ -114,5 +119,7 @@ on_both! {
         migrations_go_up_and_down_to_nothing_and_up_again,
         a_newer_schema_is_refused,
         a_reopened_database_has_everything_and_its_epoch,
+        a_database_has_one_server_and_others_beside_it_only_for_the_rest,
+        a_database_put_back_from_a_copy_has_another_epoch,
         a_database_out_of_reach_is_one_clear_line,;
 }

@@ -30,7 +30,8 @@ pub async fn migrations_go_up_and_down_to_nothing_and_up_again(database: Databas
 }
 
 pub async fn a_newer_schema_is_refused(database: Database) {
-    let (store, _journal) = database.open().await;
+    let (store, journal) = database.open().await;
+    drop(journal);
     store
         .write()
         .await
@@ -65,6 +66,67 @@ pub async fn a_reopened_database_has_everything_and_its_epoch(database: Database
     let next = story.go_on(vec![super::story::started("a")]);
     let committed = journal.commit(vec![next]).await.remove(0).unwrap();
     assert_eq!((committed[0].position, committed[0].seq), (2, 2));
+}
+
+pub async fn a_database_has_one_server_and_others_beside_it_only_for_the_rest(database: Database) {
+    let (store, mut journal) = database.open().await;
+    let second = Store::open(database.options()).await.err().unwrap();
+    assert!(matches!(second, StoreError::InUse(_)), "{second}");
+    let down = migrate(database.options(), MigrateCommand::Down { steps: 1 }).await;
+    assert!(matches!(down, Err(StoreError::InUse(_))), "{down:?}");
+    let status = migrate(database.options(), MigrateCommand::Status).await;
+    assert!(status.unwrap().iter().all(|step| step.applied));
+    let beside = Store::open_beside(database.options()).await.unwrap();
+    assert_eq!(beside.epoch(), store.epoch());
+    beside.ensure_admin(super::story::NOW).await.unwrap();
+    let begin = Story::new(&["a"]).begin();
+    journal.commit(vec![begin]).await.remove(0).unwrap();
+    journal.close().await;
+    let (_, mut next) = database.open().await;
+    let late = journal.commit(vec![Story::new(&["a"]).begin()]).await;
+    assert!(late[0].is_err(), "a closed journal wrote");
+    let begin = Story::new(&["a"]).begin();
+    let events = next.commit(vec![begin]).await.remove(0).unwrap();
+    assert_eq!(events[0].position, 2);
+}
+
+pub async fn a_database_put_back_from_a_copy_has_another_epoch(database: Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let marker = folder.path().join("marker");
+    let open = async || {
+        let (store, journal) = Store::open_marked(database.options(), &marker)
+            .await
+            .unwrap();
+        (store.epoch().to_owned(), store, journal)
+    };
+    let (first, store, mut journal) = open().await;
+    let mut story = Story::new(&["a"]);
+    for append in [story.begin(), story.go_on(vec![super::story::started("a")])] {
+        journal.commit(vec![append]).await.remove(0).unwrap();
+    }
+    drop((store, journal));
+    let (same, store, journal) = open().await;
+    assert_eq!((&same, store.former_epochs().len()), (&first, 0));
+    // As it was before the last commit.
+    for sql in [
+        "DELETE FROM event WHERE position = 2",
+        "UPDATE journal_head SET position = 1",
+    ] {
+        store.write().await.execute_unprepared(sql).await.unwrap();
+    }
+    drop((store, journal));
+    let (second, store, journal) = open().await;
+    assert_ne!(second, first);
+    assert_eq!(store.former_epochs()[0], first);
+    drop((store, journal));
+    let (same, store, journal) = open().await;
+    assert_eq!(same, second);
+    // The older copy once more, though the marker is no further than it.
+    let sql = format!("UPDATE journal_head SET epoch = '{first}'");
+    store.write().await.execute_unprepared(&sql).await.unwrap();
+    drop((store, journal));
+    let (third, ..) = open().await;
+    assert!(third != first && third != second);
 }
 
 pub async fn a_database_out_of_reach_is_one_clear_line(database: Database) {

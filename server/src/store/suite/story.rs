@@ -11,7 +11,7 @@ use limelight_protocol::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::store::{Append, NewExecution, PendingEvent, ReadModel};
+use crate::store::{Append, IdempotencyKey, NewExecution, PendingEvent, ReadModel};
 
 pub const NOW: Timestamp = Timestamp(1_795_255_200_123);
 
@@ -138,7 +138,10 @@ impl Story {
             read_model: ReadModel::NewExecution(Box::new(NewExecution {
                 execution: self.execution.clone(),
                 owner: "server-1".into(),
-                idempotency_key: key.map(str::to_owned),
+                idempotency_key: key.map(|key| IdempotencyKey {
+                    key: key.to_owned(),
+                    fingerprint: "of the request".into(),
+                }),
             })),
             ..append
         }

@@ -11,7 +11,8 @@ pub struct Sent {
     pub execution: ExecutionId,
     pub generation: u32,
     pub append: Arc<Append>,
-    pub tries: u32,
+    /// How long it has been tried.
+    pub tried: std::time::Duration,
 }
 
 /// What waits for the journal, and answers on their way back.
@@ -31,9 +32,6 @@ pub enum Fate {
     /// The database was away before anything happened.
     Away,
 }
-
-/// Tries of an append until its coordinator is told to give up.
-pub const MOST_TRIES: u32 = 6;
 
 pub fn lost() -> AppendError {
     AppendError::Store(StoreError::Lost("simulated".to_owned()))

@@ -19,12 +19,15 @@ use super::{
         attempts::{Grant, Grants, Resources},
         machine::{Effect, Machine},
     },
-    journal::{Fate, MOST_TRIES, Mail, Sent, lost},
+    journal::{Fate, Mail, Sent, lost},
     plan,
     work::Working,
 };
 use crate::{
-    actors::coordinators::pending,
+    actors::{
+        coordinators::pending,
+        journal::{Retry, batch_len},
+    },
     auth::Caller,
     clock::Moment,
     executor::{Failure, Success, at_work::AtWork, slots::Slots},
@@ -172,7 +175,7 @@ impl<'a> World<'a> {
             28 => self.set_clock(),
             29..=45 => {
                 let fate = match self.rng.random_range(0..10) {
-                    0 => Fate::Away,
+                    0 => Fate::Unanswered,
                     1 => Fate::Away,
                     _ => Fate::Done,
                 };
@@ -336,7 +339,7 @@ impl<'a> World<'a> {
                     execution: id,
                     generation,
                     append: Arc::new(append),
-                    tries: 0,
+                    tried: Duration::ZERO,
                 }),
                 Effect::Perform(job) => {
                     let same = |other: &Working| other.execution == id && other.node == job.node;
@@ -463,7 +466,12 @@ impl<'a> World<'a> {
     }
 
     fn commit(&mut self, fate: Fate) {
-        let batch: Vec<_> = self.mail.waiting.drain(..).collect();
+        let sizes = self
+            .mail
+            .waiting
+            .iter()
+            .map(|sent| sent.append.events.len());
+        let batch: Vec<_> = self.mail.waiting.drain(..batch_len(sizes)).collect();
         if batch.is_empty() {
             return;
         }
@@ -505,11 +513,14 @@ impl<'a> World<'a> {
                 self.tell(id, |machine, _, _| machine.give_way());
                 self.end(id, Coordinator::Finished);
             }
-            Err(AppendError::Store(_)) if sent.tries < MOST_TRIES => {
-                sent.tries += 1;
-                self.mail.waiting.push_back(sent);
-            }
-            Err(AppendError::Store(_)) => self.end(id, Coordinator::Failed),
+            Err(error @ AppendError::Store(_)) => match Retry::of(&error, sent.tried) {
+                Retry::After(pause) => {
+                    // Far longer than it is, so that patience ends within a history.
+                    sent.tried += pause + Duration::from_secs(100);
+                    self.mail.waiting.push_back(sent);
+                }
+                Retry::GiveUp => self.end(id, Coordinator::Failed),
+            },
             Err(AppendError::Conflict(why)) => panic!("an append does not fit: {why}"),
         }
     }
@@ -663,7 +674,7 @@ impl<'a> World<'a> {
             return;
         }
         let Base { runtime, store, .. } = &*self.base;
-        let loaded = runtime.block_on(self.loader.load(store, &self.owner, id));
+        let loaded = runtime.block_on(self.loader.load(store, &self.owner, id, None));
         let jitter = self.rng.random();
         let (resources, now) = (self.resources.clone(), self.now);
         let grants = self.grants(id, self.actors[&id].generation);
