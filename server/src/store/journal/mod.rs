@@ -316,7 +316,7 @@ impl JournalWriter {
             match self.positions_of(one).await {
                 Ok(Some(positions)) => results[index] = Some(Ok(one.committed(positions))),
                 Ok(None) => {}
-                Err(error) => results[index] = Some(Err(AppendError::Store(error))),
+                Err(error) => results[index] = Some(Err(AppendError::of_one(error))),
             }
         }
         results.into_iter().flatten().collect()
