@@ -267,12 +267,12 @@ mod tests {
 
     #[test]
     fn words_and_numbers_mean_what_yaml_says() {
-        let tree = parse("[~, '', yes, True, 0x1F, 007, -3, +4, 1e3, .5, 1.2.3, 1_000, \"1\", -]");
+        let tree = parse("[~, '', yes, True, 0x1F, 007, -3, +4, 1e3, .5, 1.2.3, 1_000, \"1\", a-]");
         let json = tree.unwrap().to_json().unwrap();
         assert_eq!(
             json,
             serde_json::json!([
-                null, "", "yes", true, 31, "007", -3, 4, 1000.0, 0.5, "1.2.3", "1_000", "1", "-"
+                null, "", "yes", true, 31, "007", -3, 4, 1000.0, 0.5, "1.2.3", "1_000", "1", "a-"
             ])
         );
     }

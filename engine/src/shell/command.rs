@@ -11,9 +11,9 @@ const SHELLS: &[&str] = &[
 
 /// Commands that run the command which their arguments name.
 const WRAPPERS: &[&str] = &[
-    "busybox", "chroot", "chrt", "builtin", "docker", "doas", "env", "exec", "find",
+    "busybox", "chroot", "chrt", "docker", "doas", "env", "find",
     "gosu", "ionice", "kubectl", "nice", "nohup", "nsenter", "podman", "setpriv", "setsid",
-    "stdbuf", "strace", "sudo", "time", "timeout", "xargs",
+    "stdbuf", "strace", "sudo", "timeout", "xargs",
 ];
 
 /// Commands that take some argument as text of a shell, the name of a variable or a place to read
@@ -148,7 +148,7 @@ enum Rule {
     Assigned,
     /// Runs another command.
     Wrapper,
-    /// `command`, which may also look one up.
+    /// What is built into shells and runs others that are; `command` may also look one up.
     Command,
     /// A shell.
     Shell(Script),
@@ -208,8 +208,16 @@ impl Command {
         }
     }
 
-    /// Why a value must not stand in `word`, of which what is read so far is literal.
-    pub(super) fn refuses(&self, word: &Word) -> Option<&'static str> {
+    /// Why a value must not stand in `word`, of which what is read so far is literal; where it may be
+    /// `split`, it can become several words.
+    pub(super) fn refuses(&self, word: &Word, split: bool) -> Option<&'static str> {
+        let takes_words = matches!(
+            self.rule,
+            Rule::Assigned | Rule::Wrapper | Rule::Command | Rule::Test | Rule::Format
+        );
+        if split && takes_words {
+            return Some("in a substitution without quotes");
+        }
         let evaluated = |when: bool| when.then_some(ARGUMENT);
         if self.after_shell && self.last.starts_with('-') && self.last.contains('c') {
             return Some(ARGUMENT);
@@ -265,14 +273,14 @@ impl Command {
         let literal = word.is_literal();
         let operand = literal && !word.is_option() && word.assigns().is_none();
         match &mut self.rule {
-            Rule::Wrapper | Rule::Command if operand => match rule(word.program(), in_script) {
-                Some(rule) => {
+            Rule::Wrapper | Rule::Command if operand => {
+                let of_the_shell = in_script && self.rule == Rule::Command;
+                if let Some(rule) = rule(word.program(), of_the_shell) {
                     self.rule = rule;
                     self.last.clear();
                     return None;
                 }
-                None => self.operand = true,
-            },
+            }
             // `command -v NAME` only looks it up.
             Rule::Command if literal && ["-v", "-V"].contains(&&*word.literal) => {
                 self.rule = Rule::Data;
@@ -346,7 +354,7 @@ fn rule(name: &str, in_script: bool) -> Option<Rule> {
         "export" | "readonly" | "local" if in_script => Some(Rule::Assigned),
         "test" | "[" if in_script => Some(Rule::Test),
         "printf" if in_script => Some(Rule::Format),
-        "command" if in_script => Some(Rule::Command),
+        "builtin" | "command" | "exec" | "time" if in_script => Some(Rule::Command),
         _ => None,
     }
 }

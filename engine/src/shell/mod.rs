@@ -179,7 +179,7 @@ pub(crate) fn check_arguments<'a>(
             continue;
         };
         if value {
-            if let Some(reason) = command.refuses(&word) {
+            if let Some(reason) = command.refuses(&word, false) {
                 return Err(explain(reason));
             }
             word.value = true;

@@ -167,7 +167,18 @@ impl List {
         }
     }
 
-    fn refuses(&self) -> Option<&'static str> {
+    /// Whether what is read within this list is no part of its own words: a command in brackets, or
+    /// the body of a here-document.
+    fn is_passed_by(&self, within: Option<&Frame>) -> bool {
+        match within {
+            Some(Frame::Here(_)) => true,
+            Some(Frame::List(_)) => self.stage == Stage::Closed,
+            _ => false,
+        }
+    }
+
+    /// Why no value may stand here; where it may be `split`, it is not quoted as a whole.
+    fn refuses(&self, split: bool) -> Option<&'static str> {
         if self.in_test {
             return Some("within [[ ]]");
         }
@@ -185,7 +196,10 @@ impl List {
                 Some(_) => None,
                 None => Some("where it would name a command"),
             },
-            Stage::Arguments => self.command.as_ref().and_then(|c| c.refuses(&self.word)),
+            Stage::Arguments => {
+                let command = self.command.as_ref();
+                command.and_then(|command| command.refuses(&self.word, split))
+            }
             Stage::ForWords | Stage::CaseWord | Stage::CasePattern => None,
             Stage::ForName => Some("where it would name a variable"),
             Stage::Closed | Stage::ForIn | Stage::CaseIn => Some(TOO_CLEVER),
@@ -225,9 +239,11 @@ impl Reader {
         if let Some(reason) = self.lost {
             return Err(reason);
         }
-        for frame in &self.frames {
+        for (depth, frame) in self.frames.iter().enumerate() {
+            let within = self.frames.get(depth + 1);
             let refusal = match frame {
-                Frame::List(list) => list.refuses(),
+                Frame::List(list) if list.is_passed_by(within) => None,
+                Frame::List(list) => list.refuses(matches!(within, Some(Frame::List(_)))),
                 Frame::Double => None,
                 Frame::Single => Some("within single quotes"),
                 Frame::Comment => Some("in a comment"),
@@ -243,9 +259,14 @@ impl Reader {
                 return Err(reason);
             }
         }
-        let mut place = Place::Quoted;
-        for frame in &mut self.frames {
+        let mut within: Option<&Frame> = None;
+        for frame in self.frames.iter_mut().rev() {
             match frame {
+                Frame::List(list) if list.is_passed_by(within) => {
+                    let flows = list.piped.is_some();
+                    list.flow |= flows;
+                    list.flowed |= flows;
+                }
                 Frame::List(list) => {
                     list.word.begun = true;
                     list.word.value = true;
@@ -256,7 +277,9 @@ impl Reader {
                 Frame::Here(here) => here.line_has_more = true,
                 _ => {}
             }
+            within = Some(frame);
         }
+        let mut place = Place::Quoted;
         if let Some(Frame::List(_)) = self.frames.last() {
             place = Place::Bare;
         }
@@ -799,6 +822,7 @@ impl Reader {
         self.end_word();
         let Some(list) = self.list() else { return };
         list.redirected = false;
+        list.here_string = false;
         if !std::mem::take(&mut list.begun) && list.stage != Stage::Closed {
             return;
         }
