@@ -56,8 +56,9 @@
 //! - **Condition.** `when` is evaluated when the needs are met. False: `node:skipped` (`condition`),
 //!   and what depends on it goes on. Not to be evaluated: `node:failed` with code `condition`.
 //! - **Templates** are filled in when the attempt starts. One that cannot be: code `template`, no
-//!   retry. In `run` each value becomes one quoted word of the shell; where quoting cannot protect
-//!   (within quotes, here-documents) a value is refused when the workflow is defined.
+//!   retry. In `run` no value becomes text of the script: each is handed over in an environment
+//!   variable, and the script holds its quoted expansion. Where even that would be evaluated, or not
+//!   be expanded, a value is refused when the workflow is defined.
 //! - **Failure.** A retryable failure within the budget of `retry` is a `node:retrying` and a timer
 //!   ([`retry::pause_s`]). Otherwise `node:failed`: what depends on it, however far, is
 //!   `node:skipped` (`upstream`) at once, other branches go on, and in the end the execution is
@@ -85,6 +86,7 @@
 //! paused or ended execution. [`invariant`] names what always holds; random runs check it.
 
 pub mod definition;
+pub mod limits;
 pub mod retry;
 pub mod run;
 mod shell;
@@ -95,4 +97,3 @@ pub use run::{
     Action, Command, Decision, NewEvent, Rejection, Rendered, RenderedCommand, RenderedHttp,
     ReplayError, Run, Timer, TimerPurpose, invariant,
 };
-pub use template::shell_word;

@@ -142,16 +142,6 @@ proptest! {
     fn no_text_whatever_breaks_the_parser(text in "\\PC*|[ -~\\n]{0,200}") {
         let _ = Definition::parse(&text);
     }
-
-    #[test]
-    fn any_value_in_a_script_reaches_the_program_as_one_word(text in "[^\\x00]{0,40}") {
-        let word = limelight_engine::shell_word(&text);
-        let output = std::process::Command::new("sh")
-            .args(["-c", &format!("printf %s {word}")])
-            .output()
-            .unwrap();
-        prop_assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
-    }
 }
 
 /// Promises kept where nothing happens prove nothing: the random runs must go everywhere.

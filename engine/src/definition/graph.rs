@@ -5,6 +5,9 @@ use super::{Node, read::Faults, read::join};
 /// Most cycles that are reported.
 const MAX_CYCLES: usize = 20;
 
+/// Most nodes of a cycle that are named.
+const MAX_SHOWN: usize = 20;
+
 /// Codes of faults that leave the graph without a clear meaning.
 pub(super) const FAULTS: [&str; 6] = [
     "unknown_node",
@@ -26,24 +29,42 @@ pub(super) fn dependents(nodes: &[Node]) -> Vec<Vec<usize>> {
     dependents
 }
 
-/// Whether `node` needs `other`, directly or through others.
-pub(super) fn needs(nodes: &[Node], node: usize, other: usize) -> bool {
-    if nodes[node].needs.contains(&other) {
-        return true;
-    }
-    let mut seen = vec![false; nodes.len()];
-    let mut open = vec![node];
-    while let Some(place) = open.pop() {
-        for &need in &nodes[place].needs {
-            if need == other {
-                return true;
+/// What every node needs, directly or through others: one bit for each pair, 12.5 MB for the most
+/// nodes there may be.
+pub(super) struct Ancestors {
+    words: usize,
+    bits: Vec<u64>,
+}
+
+impl Ancestors {
+    /// Of a graph without a cycle.
+    pub(super) fn of(nodes: &[Node]) -> Self {
+        let words = nodes.len().div_ceil(64);
+        let mut bits = vec![0; words * nodes.len()];
+        let mut waiting: Vec<usize> = nodes.iter().map(|node| node.needs.len()).collect();
+        let dependents = dependents(nodes);
+        let mut ready: Vec<usize> = (0..nodes.len()).filter(|&n| waiting[n] == 0).collect();
+        while let Some(place) = ready.pop() {
+            for &need in &nodes[place].needs {
+                for word in 0..words {
+                    bits[place * words + word] |= bits[need * words + word];
+                }
+                bits[place * words + need / 64] |= 1 << (need % 64);
             }
-            if !std::mem::replace(&mut seen[need], true) {
-                open.push(need);
+            for &dependent in &dependents[place] {
+                waiting[dependent] -= 1;
+                if waiting[dependent] == 0 {
+                    ready.push(dependent);
+                }
             }
         }
+        Self { words, bits }
     }
-    false
+
+    /// Whether `node` needs `other`.
+    pub(super) fn has(&self, node: usize, other: usize) -> bool {
+        self.bits[node * self.words + other / 64] & (1 << (other % 64)) != 0
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -95,11 +116,15 @@ fn report(nodes: &[Node], path: &[(usize, usize)], back_to: usize, faults: &mut 
     let mut around: Vec<_> = path[begin..].iter().map(|&(place, _)| place).collect();
     around.push(back_to);
     around.reverse();
+    // A long one is told by its begin.
+    let rest = around.len().saturating_sub(MAX_SHOWN);
+    around.truncate(MAX_SHOWN);
     let ids: Vec<_> = around
         .iter()
         .map(|&place| nodes[place].id.as_str())
         .collect();
     let place = join(&join("nodes", nodes[back_to].id.as_str()), "needs");
-    let message = format!("these nodes wait for each other: {}", ids.join(" -> "));
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    let message = format!("these nodes wait for each other: {}{more}", ids.join(" -> "));
     faults.add(place, "cycle", message);
 }

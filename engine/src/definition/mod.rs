@@ -11,6 +11,7 @@ mod read;
 mod template_check;
 mod tree;
 mod work;
+mod yaml;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,6 +23,7 @@ use limelight_protocol::{
 use serde_json::{Map, Value};
 
 use self::{read::Faults, tree::Tree};
+use crate::limits;
 
 /// A workflow definition that has no fault. Immutable; share it in an `Arc`.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +108,7 @@ impl Work {
 /// What is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// A script for `/bin/sh -c`. Template values are quoted for it.
+    /// A script for `/bin/sh -c`. Template values reach it in environment variables.
     Shell(String),
     /// A program and its arguments, without a shell.
     Args(Vec<String>),
@@ -214,13 +216,13 @@ pub enum OnFailure {
 
 impl Definition {
     /// Most nodes of a definition.
-    pub const MAX_NODES: usize = 10_000;
+    pub const MAX_NODES: usize = limits::MAX_NODES;
 
     /// Longest text of a definition.
-    pub const MAX_BYTES: usize = 1024 * 1024;
+    pub const MAX_BYTES: usize = limits::MAX_DEFINITION_BYTES;
 
     /// Longest name, in characters.
-    pub const MAX_NAME_CHARS: usize = 128;
+    pub const MAX_NAME_CHARS: usize = limits::MAX_NAME_CHARS;
 
     /// Reads a definition in YAML or JSON.
     ///
@@ -339,7 +341,7 @@ fn read_definition(tree: &Tree, faults: &mut Faults) -> Option<Definition> {
         }
         Some(name)
     });
-    let description = fields.text("description", faults);
+    let description = fields.short_text("description", limits::MAX_DESCRIPTION_CHARS, faults);
     let params = fields
         .get("params")
         .map(|tree| params::read(tree, faults))
@@ -368,5 +370,7 @@ fn read_definition(tree: &Tree, faults: &mut Faults) -> Option<Definition> {
     })
 }
 
+#[cfg(test)]
+mod floods;
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,11 @@ use limelight_protocol::{NodeId, workflow::NodeKind};
 
 use super::{
     Backoff, Definition, Node, OnFailure, Reads, RetryPolicy, Work,
-    read::{Faults, Fields, Least, closest, join, list, text},
+    read::{Faults, Fields, Least, join, list, text},
     tree::Tree,
     work,
 };
+use crate::limits::MAX_NAME_CHARS;
 
 const KINDS: [NodeKind; 5] = [
     NodeKind::Noop,
@@ -122,8 +123,8 @@ fn read_one(
             faults,
         );
     }
-    node.name = fields.text("name", faults).map(str::to_owned);
-    node.phase = fields.text("phase", faults).map(str::to_owned);
+    node.name = fields.short_text("name", MAX_NAME_CHARS, faults).map(str::to_owned);
+    node.phase = fields.short_text("phase", MAX_NAME_CHARS, faults).map(str::to_owned);
     node.when = match fields.get("when") {
         // YAML reads a bare `when: true` as a truth value.
         Some(Tree::Bool(value)) => Some(value.to_string()),
@@ -154,7 +155,7 @@ fn read_kind(fields: &Fields<'_>, faults: &mut Faults) -> Option<NodeKind> {
             let message = format!("nodes of kind {word} are not supported yet");
             faults.add(path, "unsupported", message);
         } else {
-            let message = match closest(word, names) {
+            let message = match faults.closest(word, names) {
                 Some(near) => format!("there is no kind {word:?}; did you mean {near}?"),
                 None => format!("there is no kind {word:?}; there are {}", names.join(", ")),
             };
@@ -221,7 +222,7 @@ fn read_needs(
         } else if let Some(&need) = index.get(name) {
             needs.push(need);
         } else if !misnamed.contains(name) {
-            let message = match closest(name, index.keys().copied()) {
+            let message = match faults.closest(name, index.keys().copied()) {
                 Some(near) => format!("there is no node {name:?}; did you mean {near}?"),
                 None => format!("there is no node {name:?}"),
             };

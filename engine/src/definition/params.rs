@@ -9,9 +9,10 @@ use limelight_protocol::{
 use serde_json::{Map, Value};
 
 use super::{
-    read::{Faults, Fields, closest, join, text},
+    read::{Faults, Fields, join, text},
     tree::Tree,
 };
+use crate::limits::{MAX_DEPTH, MAX_DESCRIPTION_CHARS, MAX_PARAMS, MAX_PARAMS_BYTES};
 
 const TYPES: [(&str, ParamType); 6] = [
     ("string", ParamType::String),
@@ -29,6 +30,10 @@ pub(super) fn read(tree: &Tree, faults: &mut Faults) -> BTreeMap<String, ParamSp
         faults.wrong_type("params", "a map", tree);
         return specs;
     };
+    if entries.len() > MAX_PARAMS {
+        faults.add("params", "too_many_params", format!("more than {MAX_PARAMS} parameters"));
+        return specs;
+    }
     for (name, tree) in entries {
         let path = join("params", name);
         let lawful = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
@@ -67,7 +72,7 @@ fn read_one(tree: &Tree, path: &str, faults: &mut Faults) -> ParamSpec {
             spec.kind = *kind;
         } else if let Some(word) = word {
             let names = TYPES.map(|(name, _)| name);
-            let message = match closest(word, names) {
+            let message = match faults.closest(word, names) {
                 Some(near) => format!("there is no type {word:?}; did you mean {near}?"),
                 None => format!("there is no type {word:?}; there are {}", names.join(", ")),
             };
@@ -75,7 +80,8 @@ fn read_one(tree: &Tree, path: &str, faults: &mut Faults) -> ParamSpec {
         }
     }
     spec.required = fields.flag("required", faults).unwrap_or_default();
-    spec.description = fields.text("description", faults).map(str::to_owned);
+    spec.description = fields
+        .short_text("description", MAX_DESCRIPTION_CHARS, faults).map(str::to_owned);
     if let Some(tree) = fields.get("default") {
         match tree.to_json() {
             Some(value) if fits(spec.kind, &value) || !kind_known => spec.default = Some(value),
@@ -97,7 +103,7 @@ pub(super) fn resolve(
         let path = join("params", name);
         match specs.get(name) {
             None => {
-                let message = match closest(name, specs.keys().map(String::as_str)) {
+                let message = match faults.closest(name, specs.keys().map(String::as_str)) {
                     Some(near) => format!("there is no such parameter; did you mean {near}?"),
                     None => "there is no such parameter".to_owned(),
                 };
@@ -126,12 +132,31 @@ pub(super) fn resolve(
             None => {}
         }
     }
+    if resolved.values().any(|value| is_deeper(value, MAX_DEPTH)) {
+        faults.add("params", "too_deep", format!("nested deeper than {MAX_DEPTH} levels"));
+    } else if size(&resolved) > MAX_PARAMS_BYTES {
+        let message = format!("longer than {MAX_PARAMS_BYTES} bytes, defaults included");
+        faults.add("params", "too_large", message);
+    }
     let faults = faults.sorted();
     if faults.is_empty() {
         Ok(resolved)
     } else {
         Err(faults)
     }
+}
+
+fn is_deeper(value: &Value, most: usize) -> bool {
+    match value {
+        Value::Array(items) => most == 0 || items.iter().any(|v| is_deeper(v, most - 1)),
+        Value::Object(entries) => most == 0 || entries.values().any(|v| is_deeper(v, most - 1)),
+        _ => false,
+    }
+}
+
+/// Bytes as JSON.
+fn size(params: &Map<String, Value>) -> usize {
+    serde_json::to_vec(params).map_or(usize::MAX, |json| json.len())
 }
 
 fn fits(kind: ParamType, value: &Value) -> bool {

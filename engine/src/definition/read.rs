@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use limelight_protocol::error::Fault;
 
 use super::tree::Tree;
-
-/// Most faults that are reported: beyond, nobody reads on.
-const MAX_FAULTS: usize = 1000;
+use crate::limits::{MAX_COMPARISONS, MAX_FAULTS, MAX_MESSAGE_CHARS};
 
 /// Longest span of time that a field may name: ten years, in seconds.
 pub(super) const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
@@ -16,20 +14,46 @@ pub(super) const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 #[derive(Default)]
 pub(super) struct Faults {
     found: Vec<Fault>,
-    more: bool,
+    /// How many more there are.
+    more: usize,
+    compared: usize,
 }
 
 impl Faults {
     pub(super) fn add(&mut self, path: impl Into<String>, code: &str, message: impl Into<String>) {
         if self.found.len() == MAX_FAULTS {
-            self.more = true;
+            self.more += 1;
             return;
+        }
+        let mut message = message.into();
+        // It may quote what the author wrote, which may be long.
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
+            message.truncate(end);
+            message.push('…');
         }
         self.found.push(Fault {
             path: path.into(),
             code: code.to_owned(),
-            message: message.into(),
+            message,
         });
+    }
+
+    /// The known name that `given` was probably meant to be. Nobody is told any more once there are
+    /// enough faults, or once finding out has taken long enough.
+    pub(super) fn closest<'a>(
+        &mut self,
+        given: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        if self.found.len() == MAX_FAULTS {
+            return None;
+        }
+        let left = MAX_COMPARISONS.saturating_sub(self.compared);
+        let compared = &mut self.compared;
+        closest(
+            given,
+            known.into_iter().take(left).inspect(|_| *compared += 1),
+        )
     }
 
     pub(super) fn wrong_type(&mut self, path: &str, wanted: &str, found: &Tree) {
@@ -40,17 +64,23 @@ impl Faults {
     /// Whether there are any with one of these codes.
     pub(super) fn have(&self, codes: &[&str]) -> bool {
         let mut found = self.found.iter();
-        self.more || found.any(|fault| codes.contains(&fault.code.as_str()))
+        self.more > 0 || found.any(|fault| codes.contains(&fault.code.as_str()))
+    }
+
+    /// Whether there is one with this code at this place.
+    pub(super) fn has(&self, path: &str, code: &str) -> bool {
+        let mut found = self.found.iter();
+        found.any(|fault| fault.path == path && fault.code == code)
     }
 
     pub(super) fn sorted(mut self) -> Vec<Fault> {
         self.found.sort();
         self.found.dedup();
-        if self.more {
+        if self.more > 0 {
             self.found.push(Fault {
                 path: String::new(),
                 code: "too_many_faults".to_owned(),
-                message: format!("only {MAX_FAULTS} faults are shown"),
+                message: format!("there are {} more faults", self.more),
             });
         }
         self.found
@@ -154,7 +184,7 @@ impl<'a> Fields<'a> {
     /// Reports every field that is not among `known`.
     pub(super) fn allow(&self, known: &[&str], faults: &mut Faults) {
         for key in self.keys().filter(|key| !known.contains(key)) {
-            let message = match closest(key, known.iter().copied()) {
+            let message = match faults.closest(key, known.iter().copied()) {
                 Some(near) => format!("there is no such field; did you mean {near}?"),
                 None => format!("there is no such field; there are {}", known.join(", ")),
             };
@@ -174,6 +204,16 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// Text of at most so many characters.
+    pub(super) fn short_text(&self, key: &str, most: usize, faults: &mut Faults) -> Option<&'a str> {
+        let text = self.text(key, faults)?;
+        if text.chars().nth(most).is_some() {
+            faults.add(self.path(key), "too_long", format!("longer than {most} characters"));
+            return None;
+        }
+        Some(text)
     }
 
     /// A number that `fits`, described by `wanted`.
@@ -255,7 +295,7 @@ pub(super) fn list<'a>(tree: &'a Tree, path: &str, faults: &mut Faults) -> Optio
 }
 
 /// The known name that `given` was probably meant to be.
-pub(super) fn closest<'a>(
+fn closest<'a>(
     given: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -265,6 +305,7 @@ pub(super) fn closest<'a>(
     let allowed = (given.chars().count() / 3).max(1);
     known
         .into_iter()
+        .filter(|name| name.len().abs_diff(given.len()) <= 4 * allowed)
         .map(|name| (distance(given, name), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

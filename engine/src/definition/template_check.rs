@@ -6,8 +6,8 @@ use limelight_protocol::{NodeId, workflow::ParamSpec};
 use serde_json::Value;
 
 use super::{
-    Body, Node, Program, Reads, Work, graph,
-    read::{Faults, closest, join},
+    Body, CommandSpec, Node, Program, Reads, Work, graph,
+    read::{Faults, join},
 };
 use crate::{shell, template};
 
@@ -29,7 +29,8 @@ struct Scope<'a> {
     nodes: &'a [Node],
     index: &'a HashMap<NodeId, usize>,
     params: &'a BTreeMap<String, ParamSpec>,
-    graph_is_sound: bool,
+    /// Unknown where the graph has faults.
+    ancestors: Option<graph::Ancestors>,
 }
 
 /// Checks every template and condition and notes which nodes each node reads.
@@ -44,7 +45,7 @@ pub(super) fn check(
         nodes,
         index,
         params,
-        graph_is_sound,
+        ancestors: graph_is_sound.then(|| graph::Ancestors::of(nodes)),
     };
     let reads: Vec<_> = (0..nodes.len())
         .map(|place| scope.check_node(place, faults))
@@ -72,11 +73,8 @@ impl Scope<'_> {
                 Err(message) => faults.add(path, "bad_template", message),
             }
         }
-        if let Work::Command(command) = &node.work
-            && let Program::Shell(script) = &command.program
-            && let Some(message) = shell::misplaced_value(script)
-        {
-            faults.add(join(&path, "run"), "quoted_template", message);
+        if let Work::Command(command) = &node.work {
+            check_values(command, &path, faults);
         }
         reads.nodes.sort_unstable();
         reads.nodes.dedup();
@@ -99,7 +97,8 @@ impl Scope<'_> {
                 ("params", Some(param)) => {
                     let known = || self.params.keys().map(String::as_str);
                     if !self.params.contains_key(param) {
-                        let message = unknown("parameter", param, closest(param, known()));
+                        let near = faults.closest(param, known());
+                        let message = unknown("parameter", param, near);
                         faults.add(path, "unknown_param", message);
                     }
                 }
@@ -110,7 +109,7 @@ impl Scope<'_> {
                 ("execution", field) => {
                     let field = field.filter(|field| !EXECUTION_FIELDS.contains(field));
                     if let Some(field) = field {
-                        let near = closest(field, EXECUTION_FIELDS);
+                        let near = faults.closest(field, EXECUTION_FIELDS);
                         faults.add(
                             path,
                             "unknown_name",
@@ -123,11 +122,8 @@ impl Scope<'_> {
                 }
                 (other, _) => {
                     let known = ["params", "nodes", "execution"];
-                    faults.add(
-                        path,
-                        "unknown_name",
-                        unknown("name", other, closest(other, known)),
-                    );
+                    let near = faults.closest(other, known);
+                    faults.add(path, "unknown_name", unknown("name", other, near));
                 }
             }
         }
@@ -143,16 +139,16 @@ impl Scope<'_> {
         faults: &mut Faults,
     ) {
         let Some(&other) = NodeId::new(id).as_ref().and_then(|id| self.index.get(id)) else {
-            let near = closest(id, self.nodes.iter().map(|node| node.id.as_str()));
+            let near = faults.closest(id, self.nodes.iter().map(|node| node.id.as_str()));
             faults.add(path, "unknown_node", unknown("node", id, near));
             return;
         };
-        if self.graph_is_sound && !graph::needs(self.nodes, place, other) {
+        if self.ancestors.as_ref().is_some_and(|ancestors| !ancestors.has(place, other)) {
             let message = format!("reads nodes.{id}, which it does not need: add {id} to needs");
             faults.add(path, "not_needed", message);
         }
         if let Some(field) = field.filter(|field| !NODE_FIELDS.contains(field)) {
-            let near = closest(field, NODE_FIELDS);
+            let near = faults.closest(field, NODE_FIELDS);
             faults.add(
                 path,
                 "unknown_name",
@@ -160,6 +156,30 @@ impl Scope<'_> {
             );
         }
         reads.nodes.push(other);
+    }
+}
+
+/// Where values stand that reach a program.
+fn check_values(command: &CommandSpec, path: &str, faults: &mut Faults) {
+    let (field, checked) = match &command.program {
+        Program::Shell(script) => ("run", template::check_script(script)),
+        Program::Args(args) => {
+            let args = args.iter().map(|arg| template::literal_begin(arg));
+            ("args", shell::check_arguments(args))
+        }
+    };
+    // What is no good template has been reported.
+    let path_of_program = join(path, field);
+    if let Err(message) = checked
+        && !faults.has(&path_of_program, "bad_template")
+    {
+        faults.add(path_of_program, "misplaced_value", message);
+    }
+    for (name, text) in &command.env {
+        if !template::is_literal(text) && shell::is_evaluated_variable(name) {
+            let message = format!("shells evaluate what {name} holds: no value may stand there");
+            faults.add(join(&join(path, "env"), name), "misplaced_value", message);
+        }
     }
 }
 

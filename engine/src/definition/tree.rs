@@ -4,14 +4,10 @@
 use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, error::Category};
 
-/// Most values in a document. A text of the permitted size cannot hold more by itself: only YAML
-/// aliases that multiply each other reach it.
-const MAX_VALUES: usize = 600_000;
-
-/// Deepest nesting.
-const MAX_DEPTH: usize = 64;
+use super::yaml;
+use crate::limits::{MAX_DEPTH, MAX_VALUES};
 
 /// A YAML or JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,23 +26,21 @@ impl Tree {
     /// Reads a document. JSON is tried first where the text looks like it: YAML is nearly a
     /// superset of JSON, but not of its `\ud83d\ude00` escapes.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let seed = Seed {
-            left: &Cell::new(MAX_VALUES),
-            depth: 0,
-        };
         if text.trim_start().starts_with('{') {
+            let seed = Seed {
+                left: &Cell::new(MAX_VALUES),
+                depth: 0,
+            };
             let mut reader = serde_json::Deserializer::from_str(text);
             let read = seed.deserialize(&mut reader);
-            if let Ok(tree) = read.and_then(|tree| reader.end().map(|()| tree)) {
-                return Ok(tree);
+            match read.and_then(|tree| reader.end().map(|()| tree)) {
+                Ok(tree) => return Ok(tree),
+                // It is JSON, but too much of it.
+                Err(error) if error.classify() == Category::Data => return Err(error.to_string()),
+                Err(_) => {}
             }
         }
-        let seed = Seed {
-            left: &Cell::new(MAX_VALUES),
-            depth: 0,
-        };
-        seed.deserialize(serde_yaml_ng::Deserializer::from_str(text))
-            .map_err(|error| error.to_string())
+        yaml::parse(text)
     }
 
     /// What it is, for messages.
@@ -82,7 +76,8 @@ impl Tree {
     }
 }
 
-fn number(value: f64) -> Tree {
+/// A number, finite or not.
+pub(super) fn number(value: f64) -> Tree {
     Number::from_f64(value).map_or(Tree::NotFinite(value), Tree::Number)
 }
 
@@ -111,7 +106,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
         let left = self.left.get();
         if left == 0 {
             return Err(D::Error::custom(format!(
-                "more than {MAX_VALUES} values, aliases counted each time"
+                "more than {MAX_VALUES} values"
             )));
         }
         self.left.set(left - 1);
@@ -123,19 +118,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Tree;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("plain data without tags")
+        f.write_str("JSON")
     }
 
     fn visit_unit<E>(self) -> Result<Tree, E> {
         Ok(Tree::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Tree, E> {
-        Ok(Tree::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
-        deserializer.deserialize_any(self)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
@@ -148,14 +135,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
         Ok(Tree::Number(value.into()))
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<Tree, E> {
-        Ok(number(value as f64))
-    }
-
-    fn visit_u128<E>(self, value: u128) -> Result<Tree, E> {
-        Ok(number(value as f64))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
@@ -182,30 +161,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
         let seed = self.deeper()?;
         let mut entries = Vec::new();
-        while let Some(Key(key)) = access.next_key()? {
+        while let Some(key) = access.next_key()? {
             entries.push((key, access.next_value_seed(seed)?));
         }
         Ok(Tree::Map(entries))
-    }
-}
-
-/// A key as text: YAML lets people write `1:` or `true:` where a name is meant.
-struct Key(String);
-
-impl<'de> serde::Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let left = Cell::new(1);
-        let seed = Seed {
-            left: &left,
-            depth: MAX_DEPTH,
-        };
-        match seed.deserialize(deserializer)? {
-            Tree::Text(text) => Ok(Self(text)),
-            Tree::Bool(value) => Ok(Self(value.to_string())),
-            Tree::Number(value) => Ok(Self(value.to_string())),
-            Tree::Null => Ok(Self("null".to_owned())),
-            other => Err(D::Error::custom(format!("a key is {}", other.kind()))),
-        }
     }
 }
 
@@ -244,6 +203,7 @@ mod tests {
     #[test]
     fn deep_nesting_and_tags_are_refused() {
         assert!(Tree::parse(&"[".repeat(5000)).is_err());
+        assert!(Tree::parse(&"{\"a\":".repeat(100)).unwrap_err().contains("deeper"));
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
         assert!(Tree::parse(&deep).unwrap_err().contains("deeper"));
         assert!(Tree::parse("a: !env HOME").is_err());

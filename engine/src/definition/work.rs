@@ -6,9 +6,10 @@ use limelight_protocol::workflow::NodeKind;
 
 use super::{
     Body, CommandSpec, HttpSpec, Program, Work,
-    read::{Faults, Fields, Least, closest, join, list, scalar, text},
+    read::{Faults, Fields, Least, join, list, scalar, text},
     tree::Tree,
 };
+use crate::limits::{MAX_ARGUMENT_BYTES, MAX_ENTRIES};
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -75,11 +76,23 @@ fn script(tree: &Tree, path: &str, faults: &mut Faults) -> Option<Program> {
     if script.trim().is_empty() {
         faults.add(path, "bad_value", "the script is empty");
     }
+    if script.contains('\0') {
+        faults.add(path, "bad_value", "the script holds NUL");
+    }
+    if script.len() > MAX_ARGUMENT_BYTES {
+        let message = format!("the script is longer than {MAX_ARGUMENT_BYTES} bytes");
+        faults.add(path, "too_long", message);
+        return None;
+    }
     Some(Program::Shell(script.to_owned()))
 }
 
 fn arguments(tree: &Tree, path: &str, faults: &mut Faults) -> Option<Program> {
     let items = list(tree, path, faults)?;
+    if items.len() > MAX_ENTRIES {
+        faults.add(path, "too_long", format!("more than {MAX_ENTRIES} arguments"));
+        return None;
+    }
     let args: Vec<String> = items
         .iter()
         .enumerate()
@@ -91,10 +104,12 @@ fn arguments(tree: &Tree, path: &str, faults: &mut Faults) -> Option<Program> {
     Some(Program::Args(args))
 }
 
+/// Names that begin with `LIMELIGHT_` are the server's.
 fn is_variable(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first = bytes.next();
     first.is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && !name.starts_with("LIMELIGHT_")
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
@@ -115,6 +130,10 @@ fn text_map(
         faults.wrong_type(path, "a map", tree);
         return BTreeMap::new();
     };
+    if entries.len() > MAX_ENTRIES {
+        faults.add(path, "too_long", format!("more than {MAX_ENTRIES} entries"));
+        return BTreeMap::new();
+    }
     entries
         .iter()
         .filter_map(|(name, value)| {
@@ -137,7 +156,7 @@ fn http(fields: &Fields<'_>, faults: &mut Faults) -> Option<HttpSpec> {
     let method = request.text("method", faults).unwrap_or("GET");
     let method = method.to_ascii_uppercase();
     if !METHODS.contains(&method.as_str()) {
-        let message = match closest(&method, METHODS) {
+        let message = match faults.closest(&method, METHODS) {
             Some(near) => format!("there is no method {method:?}; did you mean {near}?"),
             None => format!(
                 "there is no method {method:?}; there are {}",
@@ -191,6 +210,10 @@ fn statuses(tree: &Tree, path: &str, faults: &mut Faults) -> Vec<u16> {
         Tree::Number(_) => single,
         _ => list(tree, path, faults).unwrap_or_default(),
     };
+    if items.len() > MAX_ENTRIES {
+        faults.add(path, "too_long", format!("more than {MAX_ENTRIES} statuses"));
+        return Vec::new();
+    }
     let mut statuses = Vec::new();
     for (place, item) in items.iter().enumerate() {
         let status = match item {

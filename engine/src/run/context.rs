@@ -8,7 +8,9 @@ use serde_json::Map;
 use super::{Rendered, RenderedCommand, RenderedHttp, Run};
 use crate::{
     definition::{Body, CommandSpec, Definition, HttpSpec, Program, Work},
-    template::{Quoting, holds, render},
+    limits::{MAX_ARGUMENT_BYTES, MAX_ARGUMENTS_BYTES},
+    shell,
+    template::{holds, is_literal, render, render_script},
 };
 
 /// Parameters as templates see them: those that are declared but not given are none.
@@ -35,7 +37,7 @@ impl Run {
 
     /// One template of `node`, filled in; the error is for people.
     pub(super) fn fill_in(&self, node: usize, template: &str) -> Result<String, String> {
-        render(template, Quoting::Plain, &self.context(node))
+        render(template, &self.context(node))
     }
 
     /// The work of `node`, templates filled in; the error is for people. `None` for work that the
@@ -109,34 +111,80 @@ impl Run {
 }
 
 fn command(spec: &CommandSpec, context: &Value) -> Result<RenderedCommand, String> {
+    let mut env = texts(&spec.env, context)?;
     let program = match &spec.program {
-        Program::Shell(script) => Program::Shell(render(script, Quoting::Shell, context)?),
-        Program::Args(args) => Program::Args(
-            args.iter()
-                .map(|arg| render(arg, Quoting::Plain, context))
-                .collect::<Result<_, _>>()?,
-        ),
+        Program::Shell(script) => {
+            let (script, values) = render_script(script, context)?;
+            env.extend(values);
+            Program::Shell(script)
+        }
+        Program::Args(templates) => {
+            let args: Vec<String> = templates
+                .iter()
+                .map(|arg| render(arg, context))
+                .collect::<Result<_, _>>()?;
+            // What only shows now: a program that is a shell by its value.
+            shell::check_arguments(args.iter().zip(templates).enumerate().map(
+                |(place, (arg, template))| {
+                    if place == 0 || is_literal(template) {
+                        (arg.as_str(), false)
+                    } else {
+                        (crate::template::literal_begin(template).0, true)
+                    }
+                },
+            ))?;
+            Program::Args(args)
+        }
     };
+    check_sizes(&program, &env)?;
     let working_dir = spec.working_dir.as_ref();
     Ok(RenderedCommand {
         program,
-        env: texts(&spec.env, context)?,
+        env,
         working_dir: working_dir
-            .map(|folder| render(folder, Quoting::Plain, context))
+            .map(|folder| render(folder, context))
             .transpose()?,
         commands: spec.commands,
     })
 }
 
+/// What the kernel would not take is refused in words that say which value it was.
+fn check_sizes(program: &Program, env: &BTreeMap<String, String>) -> Result<(), String> {
+    let script = match program {
+        Program::Shell(script) => std::slice::from_ref(script),
+        Program::Args(args) => args,
+    };
+    let named = env.iter().map(|(name, text)| (name.as_str(), text));
+    let mut total = 0;
+    for (what, text) in script.iter().map(|text| ("the program's text", text)).chain(named) {
+        if text.contains('\0') {
+            return Err(format!("{what} holds NUL, which no program can be handed"));
+        }
+        if text.len() > MAX_ARGUMENT_BYTES {
+            return Err(format!(
+                "{what} is longer than {MAX_ARGUMENT_BYTES} bytes, the most that a program can be \
+                 handed at once"
+            ));
+        }
+        total += what.len() + text.len() + 2;
+    }
+    if total > MAX_ARGUMENTS_BYTES {
+        return Err(format!(
+            "all that the program is handed is more than {MAX_ARGUMENTS_BYTES} bytes"
+        ));
+    }
+    Ok(())
+}
+
 fn http(spec: &HttpSpec, context: &Value) -> Result<RenderedHttp, String> {
     let body = match &spec.body {
-        Some(Body::Text(text)) => Some(Body::Text(render(text, Quoting::Plain, context)?)),
+        Some(Body::Text(text)) => Some(Body::Text(render(text, context)?)),
         Some(Body::Json(value)) => Some(Body::Json(json(value, context)?)),
         None => None,
     };
     Ok(RenderedHttp {
         method: spec.method.clone(),
-        url: render(&spec.url, Quoting::Plain, context)?,
+        url: render(&spec.url, context)?,
         headers: texts(&spec.headers, context)?,
         body,
         expect_status: spec.expect_status.clone(),
@@ -149,14 +197,14 @@ fn texts(
 ) -> Result<BTreeMap<String, String>, String> {
     templates
         .iter()
-        .map(|(name, text)| Ok((name.clone(), render(text, Quoting::Plain, context)?)))
+        .map(|(name, text)| Ok((name.clone(), render(text, context)?)))
         .collect()
 }
 
 fn json(value: &serde_json::Value, context: &Value) -> Result<serde_json::Value, String> {
     use serde_json::Value as Json;
     Ok(match value {
-        Json::String(text) => Json::String(render(text, Quoting::Plain, context)?),
+        Json::String(text) => Json::String(render(text, context)?),
         Json::Array(items) => Json::Array(
             items
                 .iter()

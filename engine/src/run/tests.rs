@@ -231,8 +231,9 @@ fn templates_are_filled_in_from_parameters_outputs_and_the_execution() {
     let Rendered::Command(command) = story.performed() else {
         panic!("no command");
     };
-    let script = crate::definition::Program::Shell("deploy 'x; rm -rf /'".to_owned());
+    let script = crate::definition::Program::Shell("deploy \"${LIMELIGHT_V0}\"".to_owned());
     assert_eq!(command.program, script);
+    assert_eq!(command.env["LIMELIGHT_V0"], "x; rm -rf /");
     assert_eq!(command.env["V"], "it's v7");
     story.grant("c");
     let Rendered::Http(http) = story.performed() else {

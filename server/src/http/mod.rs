@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod paging;
 pub mod runs;
 pub mod test_runs;
+mod validation;
 pub mod workflows;
 
 use actix_web::web::ServiceConfig;

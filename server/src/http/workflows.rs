@@ -20,6 +20,7 @@ use super::{
     body::optional_json,
     control::{ControlAll, control_all, idempotency_key, start},
     paging::{self, Paging},
+    validation,
 };
 use crate::{
     app::App,
@@ -58,7 +59,7 @@ fn not_found(id: WorkflowId) -> ApiError {
 }
 
 /// Reads a definition that came as a body: YAML, or JSON, which is YAML too.
-fn read(body: &Bytes) -> Result<(Definition, String), ApiError> {
+async fn read(body: &Bytes) -> Result<(Definition, String), ApiError> {
     let whole = |code: &str, message: String| {
         ApiError::invalid_workflow(vec![Fault {
             path: String::new(),
@@ -68,7 +69,8 @@ fn read(body: &Bytes) -> Result<(Definition, String), ApiError> {
     };
     let text = std::str::from_utf8(body)
         .map_err(|error| whole("not_utf8", format!("the text is not UTF-8: {error}")))?;
-    let definition = Definition::parse(text).map_err(ApiError::invalid_workflow)?;
+    let read = validation::parse(text.to_owned()).await?;
+    let definition = read.map_err(ApiError::invalid_workflow)?;
     Ok((definition, text.to_owned()))
 }
 
@@ -81,8 +83,9 @@ fn may_define(caller: &Caller, definition: &Definition) -> Result<(), ApiError> 
     Ok(())
 }
 
-fn detail(version: StoredVersion) -> Result<WorkflowDetail, ApiError> {
-    let definition = Definition::parse(&version.source).map_err(ApiError::invalid_workflow)?;
+async fn detail(version: StoredVersion) -> Result<WorkflowDetail, ApiError> {
+    let read = validation::parse(version.source.clone()).await?;
+    let definition = read.map_err(ApiError::invalid_workflow)?;
     Ok(WorkflowDetail {
         params: definition.params().clone(),
         nodes: definition.summaries(),
@@ -143,14 +146,14 @@ pub async fn create(
     body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
     caller.require(Role::Operator)?;
-    let (definition, source) = read(&body)?;
+    let (definition, source) = read(&body).await?;
     may_define(&caller, &definition)?;
     let id = WorkflowId(Uuid::now_v7());
     app.services
         .store
         .create_workflow(&caller, new_workflow(id, &definition, source))
         .await?;
-    let made = detail(stored(&app, &caller, id, None).await?)?;
+    let made = detail(stored(&app, &caller, id, None).await?).await?;
     let location = ("Location", format!("/api/workflows/{id}"));
     Ok(HttpResponse::Created().insert_header(location).json(made))
 }
@@ -207,7 +210,7 @@ pub async fn import(
     body: Bytes,
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
     caller.require(Role::Operator)?;
-    let (definition, source) = read(&body)?;
+    let (definition, source) = read(&body).await?;
     may_define(&caller, &definition)?;
     let store = &app.services.store;
     let id = match store
@@ -227,7 +230,7 @@ pub async fn import(
             id
         }
     };
-    Ok(web::Json(detail(stored(&app, &caller, id, None).await?)?))
+    Ok(web::Json(detail(stored(&app, &caller, id, None).await?).await?))
 }
 
 /// Every fault of a definition, without making anything.
@@ -236,9 +239,11 @@ pub async fn import(
     responses((status = 200, description = "The faults, if any", body = Validation)))]
 pub async fn validate(caller: Caller, body: Bytes) -> Result<web::Json<Validation>, ApiError> {
     caller.require(Role::Viewer)?;
-    let faults = match std::str::from_utf8(&body).map(Definition::parse) {
-        Ok(Ok(_)) => Vec::new(),
-        Ok(Err(faults)) => faults,
+    let faults = match std::str::from_utf8(&body) {
+        Ok(text) => match validation::parse(text.to_owned()).await? {
+            Ok(_) => Vec::new(),
+            Err(faults) => faults,
+        },
         Err(error) => vec![Fault {
             path: String::new(),
             code: "not_utf8".to_owned(),
@@ -272,9 +277,8 @@ pub async fn get(
     id: web::Path<WorkflowId>,
     which: web::Query<Which>,
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
-    Ok(web::Json(detail(
-        stored(&app, &caller, *id, which.version).await?,
-    )?))
+    let version = stored(&app, &caller, *id, which.version).await?;
+    Ok(web::Json(detail(version).await?))
 }
 
 /// Make a new version. Executions under way keep theirs.
@@ -296,10 +300,10 @@ pub async fn update(
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
     caller.require(Role::Operator)?;
     let known = stored(&app, &caller, *id, None).await?;
-    let (definition, source) = read(&body)?;
+    let (definition, source) = read(&body).await?;
     may_define(&caller, &definition)?;
     add_when_changed(&app, &caller, &known, &definition, source).await?;
-    Ok(web::Json(detail(stored(&app, &caller, *id, None).await?)?))
+    Ok(web::Json(detail(stored(&app, &caller, *id, None).await?).await?))
 }
 
 /// Delete a workflow. Its executions stay.
