@@ -1,6 +1,7 @@
 //! The WebSocket: upgrade and session. What is sent is the bus's business.
 
 mod frame;
+mod limit;
 mod session;
 mod upgrade;
 

@@ -4,7 +4,8 @@
 //!   stops.
 //! - When it fails: the client reconnects with its cursors and misses nothing.
 //! - Never: holds events back for its client. The connection polls this actor only while there is
-//!   room to write, so a client that does not read suspends its own session and nothing else.
+//!   room to write, so a client that does not read suspends its own session and nothing else: no
+//!   more of its frames are read either, until the answers to those before are written.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,11 +18,13 @@ use bytestring::ByteString;
 use futures_util::StreamExt;
 use limelight_protocol::{
     Topic,
-    ws::{ClientFrame, HEARTBEAT_S, MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, ServerFrame},
+    ws::{
+        ClientFrame, HEARTBEAT_S, MAX_SUBSCRIPTION_ID_BYTES, MAX_SUBSCRIPTIONS, ServerFrame,
+    },
 };
 use parking_lot::Mutex;
 
-use super::frame;
+use super::{frame, limit::Verdict};
 use crate::{
     actors::vitals::Entry,
     auth::Caller,
@@ -33,6 +36,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_S);
 /// Pings in a row without a word from the client before it is given up.
 const UNANSWERED_PINGS: u32 = 3;
+/// Most of a client's own words in an answer, characters.
+const QUOTED_CHARS: usize = 300;
 /// Name of the subscription that a path such as `/ws/workflow/{id}` opens by itself.
 const PATH_SUBSCRIPTION: &str = "path";
 
@@ -88,16 +93,19 @@ pub struct Session {
     subscriptions: HashMap<String, SpawnHandle>,
     unanswered_pings: u32,
     fragments: Vec<u8>,
+    verdict: Verdict,
 }
 
 impl Session {
-    /// A session of `caller`, subscribed to `first_topic` from the start.
+    /// A session of `caller`, subscribed to `first_topic` from the start; `verdict` says why its
+    /// client's bytes are refused.
     #[must_use]
     pub fn new(
         services: Arc<Services>,
         sessions: Sessions,
         caller: Caller,
         first_topic: Option<Topic>,
+        verdict: Verdict,
     ) -> Self {
         let number = sessions.enter();
         let vitals = services
@@ -114,6 +122,7 @@ impl Session {
             subscriptions: HashMap::new(),
             unanswered_pings: 0,
             fragments: Vec::new(),
+            verdict,
         }
     }
 
@@ -141,7 +150,8 @@ impl Session {
     }
 
     fn refuse(ctx: &mut Ctx, id: Option<String>, code: &str, detail: &str) {
-        let (code, detail) = (code.to_owned(), detail.to_owned());
+        let code = code.to_owned();
+        let detail = detail.chars().take(QUOTED_CHARS).collect();
         ctx.text(frame::control(&ServerFrame::Error { id, code, detail }));
     }
 
@@ -149,6 +159,13 @@ impl Session {
         match serde_json::from_slice(text) {
             Ok(ClientFrame::Ping { nonce }) => {
                 ctx.text(frame::control(&ServerFrame::Pong { nonce }));
+            }
+            Ok(ClientFrame::Subscribe { id, .. } | ClientFrame::Unsubscribe { id })
+                if id.len() > MAX_SUBSCRIPTION_ID_BYTES =>
+            {
+                let most =
+                    format!("the id of a subscription has at most {MAX_SUBSCRIPTION_ID_BYTES} bytes");
+                Self::refuse(ctx, None, "id_too_long", &most);
             }
             Ok(ClientFrame::Subscribe {
                 id,
@@ -206,19 +223,36 @@ impl Session {
         self.subscriptions.insert(id, ctx.add_stream(frames));
     }
 
-    /// Puts a fragmented message together, within the limit for a whole one.
+    /// Puts a fragmented message together; the limit for a whole one was seen to before.
     fn fragment(&mut self, item: &Item, ctx: &mut Ctx) {
-        let (Item::FirstText(part)
-        | Item::FirstBinary(part)
-        | Item::Continue(part)
-        | Item::Last(part)) = item;
-        if self.fragments.len() + part.len() > MAX_MESSAGE_BYTES {
-            return Self::close(ctx, CloseCode::Size, "the message is too large");
+        match item {
+            Item::FirstBinary(_) => Self::refuse_binary(ctx),
+            Item::FirstText(part) | Item::Continue(part) => self.fragments.extend_from_slice(part),
+            Item::Last(part) => {
+                let mut whole = std::mem::take(&mut self.fragments);
+                whole.extend_from_slice(part);
+                if std::str::from_utf8(&whole).is_err() {
+                    return Self::refuse_encoding(ctx);
+                }
+                self.read(&whole, ctx);
+            }
         }
-        self.fragments.extend_from_slice(part);
-        if matches!(item, Item::Last(_)) {
-            let whole = std::mem::take(&mut self.fragments);
-            self.read(&whole, ctx);
+    }
+
+    fn refuse_binary(ctx: &mut Ctx) {
+        Self::close(ctx, CloseCode::Unsupported, "frames are JSON text");
+    }
+
+    fn refuse_encoding(ctx: &mut Ctx) {
+        Self::close(ctx, CloseCode::Invalid, "text is UTF-8");
+    }
+
+    fn fail(&self, error: &ProtocolError, ctx: &mut Ctx) {
+        match (self.verdict.get(), error) {
+            (Some(refusal), _) => Self::close(ctx, refusal.code, refusal.why),
+            // What the codec says of a text that is none; other I/O errors do not come this far.
+            (None, ProtocolError::Io(_)) => Self::refuse_encoding(ctx),
+            (None, error) => Self::close(ctx, CloseCode::Protocol, &error.to_string()),
         }
     }
 }
@@ -282,9 +316,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
         self.unanswered_pings = 0;
         match message {
             Ok(ws::Message::Text(text)) => self.read(text.as_bytes(), ctx),
-            Ok(ws::Message::Binary(_)) => {
-                Self::close(ctx, CloseCode::Unsupported, "frames are JSON text");
-            }
+            Ok(ws::Message::Binary(_)) => Self::refuse_binary(ctx),
             Ok(ws::Message::Continuation(item)) => self.fragment(&item, ctx),
             Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
             Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
@@ -292,10 +324,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
                 ctx.close(reason);
                 ctx.stop();
             }
-            Err(ProtocolError::Overflow) => {
-                Self::close(ctx, CloseCode::Size, "the message is too large");
-            }
-            Err(error) => Self::close(ctx, CloseCode::Protocol, &error.to_string()),
+            Err(error) => self.fail(&error, ctx),
         }
     }
 }

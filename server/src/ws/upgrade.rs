@@ -12,7 +12,7 @@ use limelight_protocol::{
     ws::{MAX_MESSAGE_BYTES, SUBPROTOCOL},
 };
 
-use super::session::Session;
+use super::{limit::Limited, session::Session};
 use crate::{app::App, auth::Caller, error::ApiError};
 
 /// Registers the paths.
@@ -55,8 +55,9 @@ fn upgrade(
     topic: Option<Topic>,
 ) -> Result<HttpResponse, ApiError> {
     let services = Arc::clone(&app.services);
-    let session = Session::new(services, app.sessions.clone(), caller, topic);
-    WsResponseBuilder::new(session, request, payload)
+    let (bytes, verdict) = Limited::new(payload);
+    let session = Session::new(services, app.sessions.clone(), caller, topic, verdict);
+    WsResponseBuilder::new(session, request, bytes)
         .protocols(&[SUBPROTOCOL])
         .frame_size(MAX_MESSAGE_BYTES)
         .start()
