@@ -3,7 +3,9 @@
 mod frame;
 mod limit;
 mod session;
+mod unread;
 mod upgrade;
 
 pub use session::Sessions;
+pub use unread::{PATIENCE, end_unread};
 pub use upgrade::configure;

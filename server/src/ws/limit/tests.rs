@@ -199,7 +199,10 @@ fn every_split_of_the_bytes_reads_the_same() {
             let cut = [&bytes[..first], &bytes[first..second], &bytes[second..]];
             let (found, refusal, _) = read(cut.map(<[u8]>::to_vec).to_vec());
             assert_eq!(found, whole.0, "cut at {first} and {second}");
-            assert_eq!(refusal.map(|refusal| refusal.code), Some(CloseCode::Protocol));
+            assert_eq!(
+                refusal.map(|refusal| refusal.code),
+                Some(CloseCode::Protocol)
+            );
         }
     }
 }
