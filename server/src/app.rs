@@ -226,6 +226,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let app = Data::new(App::open(&config).await?);
     let store = app.services.store.clone();
     let auth = Data::new(Auth::open(&config, Arc::new(store.clone())).await?);
+    actix_rt::spawn(Arc::clone(&auth.revocations).follow());
     let now = clock::now();
     let admin = store.ensure_admin(now).await?;
     if admin.created_at == now {

@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 
 use crate::{
     app::App,
-    auth::Caller,
+    auth::{Caller, Validity},
     bus::{self, Request, Told},
     error::ApiError,
 };
@@ -51,6 +51,7 @@ pub struct Follow {
 pub async fn follow(
     app: web::Data<App>,
     caller: Caller,
+    validity: Validity,
     request: HttpRequest,
     query: web::Query<Follow>,
 ) -> Result<HttpResponse, ApiError> {
@@ -85,6 +86,7 @@ pub async fn follow(
     let beats = IntervalStream::new(tokio::time::interval(period)).map(|_| ": beat\n\n".to_owned());
     let body = stream::select(told, beats)
         .take_until(app.stopping.wait())
+        .take_until(validity.ended())
         .map(|text| Ok::<_, actix_web::Error>(Bytes::from(text)));
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")

@@ -26,6 +26,7 @@ pub mod logs;
 pub mod metrics;
 pub mod open;
 pub mod paging;
+pub mod revoked;
 #[cfg(test)]
 mod suite;
 pub mod test_runs;

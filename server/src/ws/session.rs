@@ -1,7 +1,7 @@
 //! WebSocket session: one connection, many subscriptions.
 //!
-//! - Messages: frames of its client; what its subscriptions are told; [`GoAway`] when the server
-//!   stops.
+//! - Messages: frames of its client; what its subscriptions are told; [`TokenEnded`]; [`GoAway`] when
+//!   the server stops.
 //! - When it fails: the client reconnects with its cursors and misses nothing.
 //! - Never: holds events back for its client. The connection polls this actor only while there is
 //!   room to write, so a client that does not read suspends its own session and nothing else: no
@@ -19,15 +19,17 @@ use futures_util::StreamExt;
 use limelight_protocol::{
     Topic,
     ws::{
-        ClientFrame, HEARTBEAT_S, MAX_SUBSCRIPTION_ID_BYTES, MAX_SUBSCRIPTIONS, ServerFrame,
+        CLOSE_TOKEN_ENDED, ClientFrame, HEARTBEAT_S, MAX_SUBSCRIPTION_ID_BYTES, MAX_SUBSCRIPTIONS,
+        ServerFrame,
     },
 };
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use super::{frame, limit::Verdict};
 use crate::{
     actors::vitals::Entry,
-    auth::Caller,
+    auth::{Caller, Validity, revocation::Ended},
     bus::{self, Request, Told},
     services::Services,
     telemetry::{Metrics, events::SubscriberLagged},
@@ -82,6 +84,11 @@ impl Sessions {
 #[rtype(result = "()")]
 struct GoAway;
 
+/// The token is good no longer.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TokenEnded(Ended);
+
 /// A session.
 pub struct Session {
     number: u64,
@@ -89,6 +96,8 @@ pub struct Session {
     sessions: Sessions,
     vitals: Entry,
     caller: Caller,
+    validity: Validity,
+    token_watch: Option<JoinHandle<()>>,
     first_topic: Option<Topic>,
     subscriptions: HashMap<String, SpawnHandle>,
     unanswered_pings: u32,
@@ -97,13 +106,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session of `caller`, subscribed to `first_topic` from the start; `verdict` says why its
+    /// A session of a caller while their token is good, subscribed to `first_topic` from the start; `verdict` says why its
     /// client's bytes are refused.
     #[must_use]
     pub fn new(
         services: Arc<Services>,
         sessions: Sessions,
-        caller: Caller,
+        (caller, validity): (Caller, Validity),
         first_topic: Option<Topic>,
         verdict: Verdict,
     ) -> Self {
@@ -118,6 +127,8 @@ impl Session {
             sessions,
             vitals,
             caller,
+            validity,
+            token_watch: None,
             first_topic,
             subscriptions: HashMap::new(),
             unanswered_pings: 0,
@@ -163,8 +174,9 @@ impl Session {
             Ok(ClientFrame::Subscribe { id, .. } | ClientFrame::Unsubscribe { id })
                 if id.len() > MAX_SUBSCRIPTION_ID_BYTES =>
             {
-                let most =
-                    format!("the id of a subscription has at most {MAX_SUBSCRIPTION_ID_BYTES} bytes");
+                let most = format!(
+                    "the id of a subscription has at most {MAX_SUBSCRIPTION_ID_BYTES} bytes"
+                );
                 Self::refuse(ctx, None, "id_too_long", &most);
             }
             Ok(ClientFrame::Subscribe {
@@ -291,6 +303,11 @@ impl Actor for Session {
         }));
         self.count_subscriptions(0);
         ctx.run_interval(HEARTBEAT, Self::beat);
+        // By a message, which comes before whatever else the session has to do.
+        let (addr, validity) = (ctx.address(), self.validity.clone());
+        self.token_watch = Some(actix_rt::spawn(async move {
+            addr.do_send(TokenEnded(validity.ended().await));
+        }));
         if let Some(topic) = self.first_topic.take() {
             let request = Request {
                 topic,
@@ -304,6 +321,9 @@ impl Actor for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if let Some(watch) = &self.token_watch {
+            watch.abort();
+        }
         self.sessions.0.lock().by_number.remove(&self.number);
         self.count_subscriptions(-self.subscriptions.len().cast_signed());
     }
@@ -337,6 +357,18 @@ impl StreamHandler<ByteString> for Session {
 
     /// A subscription that ended has said why; the session goes on.
     fn finished(&mut self, _: &mut Ctx) {}
+}
+
+impl Handler<TokenEnded> for Session {
+    type Result = ();
+
+    fn handle(&mut self, TokenEnded(why): TokenEnded, ctx: &mut Ctx) {
+        let why = match why {
+            Ended::Expired => "the token has expired",
+            Ended::SignedOut => "the token was signed out",
+        };
+        Self::close(ctx, CloseCode::Other(CLOSE_TOKEN_ENDED), why);
+    }
 }
 
 impl Handler<GoAway> for Session {
