@@ -413,7 +413,7 @@ impl RawSocket {
     /// # Errors
     /// When the connection has ended.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        within("room to write", self.stream.write_all(bytes)).await?;
+        within("room to write", self.stream.write_all(bytes)).await??;
         Ok(())
     }
 
