@@ -9,6 +9,12 @@ use crate::{Cursor, Event};
 pub const MAX_SUBSCRIPTIONS: usize = 256;
 /// Largest message a client may send, bytes, fragmented or not.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Most fragments a client may send a message in.
+pub const MAX_FRAGMENTS: usize = 1024;
+/// Longest name a client may give a subscription, bytes.
+pub const MAX_SUBSCRIPTION_ID_BYTES: usize = 128;
+/// Close code of a session whose token has expired or was signed out.
+pub const CLOSE_TOKEN_ENDED: u16 = 4401;
 /// Seconds between the server's pings.
 pub const HEARTBEAT_S: u64 = 15;
 /// The WebSocket subprotocol; a browser without a cookie adds `bearer.TOKEN`.
@@ -16,7 +22,7 @@ pub const SUBPROTOCOL: &str = "limelight.v1";
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", try_from = "AnyClientFrame")]
 pub enum ClientFrame {
     /// Follow a topic.
     Subscribe {
@@ -41,6 +47,48 @@ pub enum ClientFrame {
         /// Comes back in the answer.
         nonce: u64,
     },
+}
+
+/// Every field of every client frame. A tagged enum would be read through a buffer of all that the
+/// frame holds, known or not, many times as large as its text.
+#[derive(Deserialize)]
+struct AnyClientFrame {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    topic: Option<String>,
+    #[serde(default)]
+    after: Option<Cursor>,
+    #[serde(default)]
+    snapshot: bool,
+    #[serde(default)]
+    nonce: Option<u64>,
+}
+
+impl TryFrom<AnyClientFrame> for ClientFrame {
+    type Error = String;
+
+    fn try_from(frame: AnyClientFrame) -> Result<Self, String> {
+        let kind = frame.kind;
+        let needs = |field: &str| format!("a frame of type {kind} needs {field}");
+        match kind.as_str() {
+            "subscribe" => Ok(Self::Subscribe {
+                id: frame.id.ok_or_else(|| needs("id"))?,
+                topic: frame.topic.ok_or_else(|| needs("topic"))?,
+                after: frame.after,
+                snapshot: frame.snapshot,
+            }),
+            "unsubscribe" => Ok(Self::Unsubscribe {
+                id: frame.id.ok_or_else(|| needs("id"))?,
+            }),
+            "ping" => Ok(Self::Ping {
+                nonce: frame.nonce.ok_or_else(|| needs("nonce"))?,
+            }),
+            other => Err(format!("no frame has the type {other}")),
+        }
+    }
 }
 
 /// What the server says.

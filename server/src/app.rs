@@ -40,7 +40,7 @@ use crate::{
     services::Services,
     store::{Store, StoreError, StoreOptions, marker},
     telemetry::Metrics,
-    ws::Sessions,
+    ws::{self, Sessions},
 };
 
 /// Largest body a request may have, bytes: a definition of the largest size and some JSON around it.
@@ -240,11 +240,13 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let listener = std::net::TcpListener::bind(config.listen)
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     listener.set_nonblocking(true)?;
+    ws::end_unread(&listener, ws::PATIENCE)?;
     let address = listener.local_addr()?;
     let lock = lock(&config.data_dir)?;
     let app = Data::new(App::open(&config).await?);
     let store = app.services.store.clone();
     let auth = Data::new(Auth::open(&config, Arc::new(store.clone())).await?);
+    actix_rt::spawn(Arc::clone(&auth.revocations).follow());
     let now = clock::now();
     let admin = store.ensure_admin(now).await?;
     if admin.created_at == now {

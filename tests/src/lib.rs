@@ -22,7 +22,7 @@ pub use gate::Gate;
 pub use prometheus::Prometheus;
 pub use server::{Database, Server};
 pub use sse::Sse;
-pub use ws::WsClient;
+pub use ws::{RawSocket, WsClient};
 
 /// How long a test waits for something that must come. Generous: the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(90);

@@ -8,7 +8,10 @@ use limelight_protocol::{
     Cursor, Event, EventBody, EventType, ExecutionId,
     ws::{ClientFrame, ServerFrame},
 };
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
@@ -338,4 +341,135 @@ pub fn ensure_gapless(events: &[Event]) -> Result<()> {
     let whole: Vec<u64> = (1..=events.len() as u64).collect();
     ensure!(seqs == whole, "the stream's numbers are {seqs:?}");
     Ok(())
+}
+
+/// A WebSocket by its bytes, past the upgrade: for what no client library would send.
+#[derive(Debug)]
+pub struct RawSocket {
+    /// The connection, to be written to.
+    pub stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// A client's frame, masked with zeros.
+#[must_use]
+pub fn raw_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = raw_header(first, payload.len() as u64);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The header of a client's frame that claims so many bytes, up to where they begin.
+#[must_use]
+pub fn raw_header(first: u8, bytes: u64) -> Vec<u8> {
+    let mut header = vec![first];
+    match (u8::try_from(bytes), u16::try_from(bytes)) {
+        (Ok(short), _) if short < 126 => header.push(0x80 | short),
+        (_, Ok(medium)) => {
+            header.push(0x80 | 126);
+            header.extend(medium.to_be_bytes());
+        }
+        _ => {
+            header.push(0x80 | 127);
+            header.extend(bytes.to_be_bytes());
+        }
+    }
+    header.extend([0; 4]);
+    header
+}
+
+impl RawSocket {
+    /// Opens `/ws`.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn connect(server: &Server) -> Result<Self> {
+        let mut stream = TcpStream::connect(server.address()).await?;
+        stream.set_nodelay(true)?;
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            server.address()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut socket = Self {
+            stream,
+            unread: Vec::new(),
+        };
+        loop {
+            let text = String::from_utf8_lossy(&socket.unread);
+            if let Some((head, _)) = text.split_once("\r\n\r\n") {
+                ensure!(head.starts_with("HTTP/1.1 101"), "{head}");
+                let head = head.len() + 4;
+                socket.unread.drain(..head);
+                return Ok(socket);
+            }
+            ensure!(socket.read_on().await?, "the connection ended");
+        }
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        within("room to write", self.stream.write_all(bytes)).await??;
+        Ok(())
+    }
+
+    /// False at the end, be it by a reset.
+    async fn read_on(&mut self) -> Result<bool> {
+        let read = within("bytes", self.stream.read_buf(&mut self.unread)).await?;
+        Ok(read.is_ok_and(|bytes| bytes > 0))
+    }
+
+    /// The opcode and payload of the next frame; none at the end.
+    ///
+    /// # Errors
+    /// When nothing comes.
+    pub async fn frame(&mut self) -> Result<Option<(u8, Vec<u8>)>> {
+        loop {
+            let (header, bytes) = match *self.unread.as_slice() {
+                [_, 126, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
+                [_, 127, a, b, c, d, e, f, g, h, ..] => {
+                    let bytes = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+                    (10, usize::try_from(bytes)?)
+                }
+                [_, short @ ..=125, ..] => (2, usize::from(short)),
+                _ => (2, usize::MAX - 2),
+            };
+            if self.unread.len() >= header + bytes {
+                let opcode = self.unread[0] & 0x0f;
+                let frame: Vec<u8> = self.unread.drain(..header + bytes).collect();
+                return Ok(Some((opcode, frame[header..].to_vec())));
+            }
+            if !self.read_on().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The code of the close frame, past all before it; none when the connection ends without one.
+    ///
+    /// # Errors
+    /// When nothing comes.
+    pub async fn close_code(&mut self) -> Result<Option<u16>> {
+        while let Some((opcode, payload)) = self.frame().await? {
+            if let (8, [high, low, ..]) = (opcode, payload.as_slice()) {
+                return Ok(Some(u16::from_be_bytes([*high, *low])));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until the server has ended the connection.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ended(&mut self) -> Result<()> {
+        while self.read_on().await? {
+            self.unread.clear();
+        }
+        Ok(())
+    }
 }

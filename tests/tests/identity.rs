@@ -8,16 +8,20 @@ use limelight_protocol::{
     auth::{Me, Role},
     rest::Page,
     workflow::Workflow,
+    ws::CLOSE_TOKEN_ENDED,
 };
 use limelight_tests::{
-    Api, Database, Reply, Server, WsClient,
+    Api, Database, Reply, Server, Sse, WsClient, on_every_database,
     server::{clean_command, stdout_of},
+    within,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
 const NOOP: &str = "name: noop\nnodes:\n  a: {kind: noop}\n";
 const COMMAND: &str = "name: command\nnodes:\n  a: {kind: command, run: \"true\"}\n";
+
+on_every_database!(signing_out_ends_the_token_everywhere_and_for_good);
 
 async fn guarded() -> Result<Server> {
     Server::on(Database::sqlite()).with_auth().start().await
@@ -344,5 +348,135 @@ async fn a_token_is_all_that_its_command_prints() -> Result<()> {
         .args(["--user", "a", "--role", "king"])
         .output()?;
     ensure!(!output.status.success());
+    Ok(())
+}
+
+/// That the server ends a socket because its token has ended.
+async fn ends_with_its_token(mut ws: WsClient) -> Result<()> {
+    let close = within("the end of the socket", ws.closed()).await??;
+    let close = close.context("no close frame")?;
+    ensure!(u16::from(close.code) == CLOSE_TOKEN_ENDED, "{close:?}");
+    Ok(())
+}
+
+async fn signing_out_ends_the_token_everywhere_and_for_good(database: Database) -> Result<()> {
+    let mut server = Server::on(database).with_auth().start().await?;
+    let open = server.api()?;
+    let cookie = session(&log_in(&open, &sign_in_code(&server).await?).await?)?;
+    let bearer = format!("Bearer {}", server.token("vera", Role::Viewer)?);
+    let own = server.url();
+    let ways = [
+        ("cookie", cookie.as_str()),
+        ("authorization", bearer.as_str()),
+    ];
+    let stranger = server.api_as("olaf", Role::Viewer)?;
+    let bearer_of_olaf = format!("Bearer {}", server.token("olaf", Role::Viewer)?);
+    let not_his = [("authorization", bearer_of_olaf.as_str())];
+    let mut others = WsClient::connect_to(&server, "/ws", &not_his).await?;
+    for way @ (name, value) in ways {
+        let headers = [way, ("origin", own.as_str())];
+        let tabs = [
+            WsClient::connect_to(&server, "/ws", &headers).await?,
+            WsClient::connect_to(&server, "/ws", &headers).await?,
+        ];
+        let events = open
+            .request(Method::GET, "/api/events?topic=executions")
+            .header(name, value);
+        let events = events.send().await?.error_for_status()?;
+        let sign_out = open.request(Method::POST, "/api/auth/logout");
+        let sign_out = sign_out.header(name, value).header("origin", &own);
+        let reply = open.send(sign_out).await?;
+        ensure!(reply.status == 204, "{}", reply.status);
+        for tab in tabs {
+            ends_with_its_token(tab).await.context(name)?;
+        }
+        // The stream of events ends, too.
+        within("the end of the events", events.bytes()).await??;
+        let me = open
+            .request(Method::GET, "/api/auth/me")
+            .header(name, value);
+        open.send(me).await?.problem(401, "signed_out")?;
+        ensure!(
+            WsClient::connect_to(&server, "/ws", &headers)
+                .await
+                .is_err()
+        );
+    }
+    others.subscribe("a", "executions", None).await?;
+    server.kill9()?;
+    server.start().await?;
+    for (name, value) in ways {
+        let me = open
+            .request(Method::GET, "/api/auth/me")
+            .header(name, value);
+        open.send(me).await?.problem(401, "signed_out")?;
+    }
+    stranger.read::<Me>("/api/auth/me").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_and_a_stream_end_when_their_token_expires() -> Result<()> {
+    let server = guarded().await?;
+    let output = server
+        .command("token")?
+        .args(["--user", "vera", "--role", "viewer", "--ttl", "4s"])
+        .output()?;
+    let token = stdout_of(&output)?.trim().to_owned();
+    let bearer = format!("Bearer {token}");
+    let ws = WsClient::connect_to(&server, "/ws", &[("authorization", &bearer)]).await?;
+    let api = Api::new(&server.url(), Some(token))?;
+    let mut events = Sse::open(&api, "/api/events?topic=tests", None).await?;
+    ends_with_its_token(ws).await?;
+    ensure!(events.event().await.is_err(), "the stream goes on");
+    api.get("/api/auth/me")
+        .await?
+        .problem(401, "token_expired")?;
+    ensure!(
+        WsClient::connect_to(&server, "/ws", &[("authorization", &bearer)])
+            .await
+            .is_err()
+    );
+    Ok(())
+}
+
+/// `limelight user`, as somebody types it.
+fn set_password(server: &Server, args: &[&str], password: &str) -> Result<()> {
+    let file = server.folder().join("password");
+    fs::write(&file, format!("{password}\n"))?;
+    let output = server
+        .command("user")?
+        .args(args)
+        .stdin(fs::File::open(file)?)
+        .output()?;
+    stdout_of(&output)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_password_ends_the_sessions_begun_with_the_one_before() -> Result<()> {
+    let server = guarded().await?;
+    let api = server.api()?;
+    set_password(&server, &["ann", "--role", "viewer"], "correct horse")?;
+    let log_in = async |password: &str| {
+        let login = json!({"username": "ann", "password": password});
+        session(&api.post_json("/api/auth/login", &login).await?)
+    };
+    let me = |cookie: String| {
+        api.send(
+            api.request(Method::GET, "/api/auth/me")
+                .header("cookie", cookie),
+        )
+    };
+    let before = log_in("correct horse").await?;
+    me(before.clone()).await?.json::<Me>(200)?;
+    let own = server.url();
+    let headers = [("cookie", before.as_str()), ("origin", own.as_str())];
+    let ws = WsClient::connect_to(&server, "/ws", &headers).await?;
+    set_password(&server, &["ann"], "another horse")?;
+    ends_with_its_token(ws).await?;
+    me(before).await?.problem(401, "signed_out")?;
+    let after = log_in("another horse").await?;
+    me(after).await?.json::<Me>(200)?;
     Ok(())
 }

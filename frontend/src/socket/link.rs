@@ -5,15 +5,15 @@ use futures::{
     channel::{mpsc, oneshot},
     select,
 };
-use gloo_net::websocket::{Message as Frame, futures::WebSocket};
+use gloo_net::websocket::{Message as Frame, WebSocketError, futures::WebSocket};
 use gloo_timers::future::{IntervalStream, TimeoutFuture};
 use limelight_protocol::{
     Timestamp,
-    ws::{ClientFrame, ServerFrame},
+    ws::{CLOSE_TOKEN_ENDED, ClientFrame, ServerFrame},
 };
 
 use super::{Live, Phase, backoff::Backoff};
-use crate::browser;
+use crate::{api, browser};
 
 /// Milliseconds between pings.
 const PING_MS: u32 = 5_000;
@@ -110,7 +110,17 @@ async fn converse(live: &Live) -> bool {
             chunk = chunks.next() => {
                 let Some(chunk) = chunk else { return greeted };
                 for message in chunk {
-                    let Ok(Frame::Text(text)) = message else { return greeted };
+                    let text = match message {
+                        Ok(Frame::Text(text)) => text,
+                        Err(WebSocketError::ConnectionClose(close))
+                            if close.code == CLOSE_TOKEN_ENDED =>
+                        {
+                            // This is refused too, and whoever is refused is shown the sign-in.
+                            let _ = api::me().await;
+                            return greeted;
+                        }
+                        _ => return greeted,
+                    };
                     // A frame of a newer server's kind is none of ours.
                     let Ok(frame) = serde_json::from_str::<ServerFrame>(&text) else { continue };
                     pulse.heard();

@@ -9,7 +9,7 @@ use limelight_protocol::{
 };
 
 use super::{Auth, Caller, UserRecord, cookie, password, throttle::Key};
-use crate::error::ApiError;
+use crate::{clock, error::ApiError};
 
 /// Registers the routes.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -61,7 +61,11 @@ pub async fn login(
     }
     let token = auth
         .tokens
-        .issue_for(&user, cookie::SESSION)
+        .issue_for(
+            &user,
+            auth.revocations.begin_session(user.id, clock::now()),
+            cookie::SESSION,
+        )
         .map_err(ApiError::internal)?;
     tracing::info!(user = user.name, "signed in");
     Ok(HttpResponse::Ok()
@@ -95,7 +99,8 @@ async fn by_password(auth: &Auth, name: &str, password: String) -> Result<UserRe
     })
 }
 
-/// End the session of this browser.
+/// End the session of this browser, or the bearer token: neither is taken again, and WebSocket
+/// sessions and event streams that were opened with it end.
 #[utoipa::path(
     post,
     path = "/api/auth/logout",
@@ -103,10 +108,14 @@ async fn by_password(auth: &Auth, name: &str, password: String) -> Result<UserRe
     responses(
         (status = 204, description = "Signed out"),
         (status = 403, description = "Sent by another site's page", body = Problem),
+        (status = 429, description = "Too many tokens were signed out lately; see Retry-After", body = Problem),
     )
 )]
 pub async fn logout(request: HttpRequest, auth: web::Data<Auth>) -> Result<HttpResponse, ApiError> {
     auth.origins.check_when_present(&request)?;
+    if auth.required() {
+        auth.sign_out(&request).await?;
+    }
     Ok(HttpResponse::NoContent()
         .cookie(cookie::end(&request))
         .finish())

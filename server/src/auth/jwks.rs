@@ -6,6 +6,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,7 @@ use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse},
 };
+use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 /// Least time between two readings.
@@ -35,10 +37,15 @@ pub struct VerifyingKey {
     pub algorithm: Algorithm,
 }
 
+/// Most keys of a set that are used: a token that names none is tried with each.
+const MAX_KEYS: usize = 100;
+
 /// A set of keys and where it comes from.
 pub struct Jwks {
     source: Source,
-    cache: Mutex<Cache>,
+    keys: RwLock<Arc<Keys>>,
+    /// When the set was last asked for. Whoever reads it holds this; others go on with the keys there are.
+    tried: Mutex<Option<Instant>>,
 }
 
 enum Source {
@@ -47,11 +54,49 @@ enum Source {
 }
 
 #[derive(Default)]
-struct Cache {
+struct Keys {
     named: HashMap<String, VerifyingKey>,
     unnamed: Vec<VerifyingKey>,
-    tried: Option<Instant>,
     read: Option<Instant>,
+}
+
+impl Keys {
+    fn parse(text: &[u8], now: Instant) -> anyhow::Result<Self> {
+        let set: JwkSet = serde_json::from_slice(text).context("it is no JWKS")?;
+        let mut keys = Self {
+            read: Some(now),
+            ..Self::default()
+        };
+        let usable = set.keys.iter().filter_map(|jwk| {
+            let key = verifying_key(jwk)?;
+            Some((jwk.common.key_id.clone(), key))
+        });
+        for (kid, key) in usable.take(MAX_KEYS) {
+            match kid {
+                Some(kid) => {
+                    keys.named.insert(kid, key);
+                }
+                None => keys.unnamed.push(key),
+            }
+        }
+        Ok(keys)
+    }
+
+    fn lacks(&self, kid: Option<&str>) -> bool {
+        kid.is_some_and(|kid| !self.named.contains_key(kid))
+    }
+
+    fn old(&self, now: Instant) -> bool {
+        self.read
+            .is_none_or(|read| now.duration_since(read) >= MAX_AGE)
+    }
+
+    fn candidates(&self, kid: Option<&str>) -> Vec<VerifyingKey> {
+        match kid {
+            Some(kid) => self.named.get(kid).cloned().into_iter().collect(),
+            None => self.named.values().chain(&self.unnamed).cloned().collect(),
+        }
+    }
 }
 
 impl Jwks {
@@ -62,17 +107,21 @@ impl Jwks {
     pub async fn open(source: &str) -> anyhow::Result<Self> {
         let source = if source.starts_with("http://") || source.starts_with("https://") {
             let url = source.parse().context("the JWKS URL cannot be read")?;
-            Source::Url(reqwest::Client::builder().timeout(TIMEOUT).build()?, url)
+            // The keys are those of the place that was named, and of no other.
+            let client = reqwest::Client::builder()
+                .timeout(TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none());
+            Source::Url(client.build()?, url)
         } else {
             Source::File(source.trim_start_matches("file://").into())
         };
         let jwks = Self {
             source,
-            cache: Mutex::default(),
+            keys: RwLock::default(),
+            tried: Mutex::default(),
         };
-        let first = jwks
-            .refresh(&mut *jwks.cache.lock().await, Instant::now())
-            .await;
+        let now = Instant::now();
+        let first = jwks.refresh(&mut *jwks.tried.lock().await, now).await;
         match (&jwks.source, first) {
             (Source::File(path), Err(error)) => {
                 Err(error).with_context(|| format!("cannot read the JWKS {}", path.display()))
@@ -91,55 +140,39 @@ impl Jwks {
     }
 
     async fn candidates_at(&self, kid: Option<&str>, now: Instant) -> Vec<VerifyingKey> {
-        let mut cache = self.cache.lock().await;
-        let unknown = kid.is_some_and(|kid| !cache.named.contains_key(kid));
-        let old = cache
-            .read
-            .is_none_or(|read| now.duration_since(read) >= MAX_AGE);
-        let due = cache
-            .tried
-            .is_none_or(|tried| now.duration_since(tried) >= MIN_INTERVAL);
-        if due
-            && (unknown || old)
-            && let Err(error) = self.refresh(&mut cache, now).await
-        {
-            tracing::warn!(error = %format_args!("{error:#}"), "the JWKS cannot be read again");
+        let keys = self.current();
+        // Only a token that nothing is known about waits for somebody else's reading.
+        let turn = if keys.lacks(kid) {
+            Some(self.tried.lock().await)
+        } else if keys.old(now) {
+            self.tried.try_lock().ok()
+        } else {
+            None
+        };
+        if let Some(mut tried) = turn {
+            let keys = self.current();
+            let due = tried.is_none_or(|tried| now.duration_since(tried) >= MIN_INTERVAL);
+            if due
+                && (keys.lacks(kid) || keys.old(now))
+                && let Err(error) = self.refresh(&mut tried, now).await
+            {
+                tracing::warn!(error = %format_args!("{error:#}"), "the JWKS cannot be read again");
+            }
         }
-        match kid {
-            Some(kid) => cache.named.get(kid).cloned().into_iter().collect(),
-            None => cache
-                .named
-                .values()
-                .chain(&cache.unnamed)
-                .cloned()
-                .collect(),
-        }
+        self.current().candidates(kid)
     }
 
-    async fn refresh(&self, cache: &mut Cache, now: Instant) -> anyhow::Result<()> {
-        cache.tried = Some(now);
+    fn current(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read())
+    }
+
+    async fn refresh(&self, tried: &mut Option<Instant>, now: Instant) -> anyhow::Result<()> {
+        *tried = Some(now);
         let text = match &self.source {
             Source::File(path) => tokio::fs::read(path).await?,
             Source::Url(client, url) => download(client, url.clone()).await?,
         };
-        let set: JwkSet = serde_json::from_slice(&text).context("it is no JWKS")?;
-        let mut fresh = Cache {
-            tried: Some(now),
-            read: Some(now),
-            ..Cache::default()
-        };
-        for jwk in &set.keys {
-            let Some(key) = verifying_key(jwk) else {
-                continue;
-            };
-            match &jwk.common.key_id {
-                Some(kid) => {
-                    fresh.named.insert(kid.clone(), key);
-                }
-                None => fresh.unnamed.push(key),
-            }
-        }
-        *cache = fresh;
+        *self.keys.write() = Arc::new(Keys::parse(&text, now)?);
         Ok(())
     }
 }

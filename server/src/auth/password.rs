@@ -8,10 +8,15 @@ use argon2::{
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::error::ApiError;
 
 /// Longest password that is looked at, bytes.
 pub const MAX_BYTES: usize = 1024;
+
+/// Takes 19 MiB each, so only so many are worked on at a time; the others wait.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// What is checked where there is no user or no password, so that the time taken tells nothing.
 static DUMMY: LazyLock<Option<String>> = LazyLock::new(|| hash_now("no user has this").ok());
@@ -32,6 +37,7 @@ pub async fn hash(password: String) -> Result<String, ApiError> {
             format!("a password may have {MAX_BYTES} bytes"),
         ));
     }
+    let _turn = TURNS.acquire().await.map_err(ApiError::internal)?;
     web::block(move || hash_now(&password))
         .await
         .map_err(ApiError::internal)?
@@ -47,6 +53,7 @@ pub async fn verify(password: String, hash: Option<String>) -> Result<bool, ApiE
     if password.len() > MAX_BYTES {
         return Ok(false);
     }
+    let _turn = TURNS.acquire().await.map_err(ApiError::internal)?;
     web::block(move || {
         let known = hash.is_some();
         let matches = hash

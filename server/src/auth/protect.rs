@@ -10,7 +10,7 @@ use actix_web::{
     web,
 };
 
-use super::{Auth, Caller};
+use super::{Auth, Caller, Validity};
 use crate::error::ApiError;
 
 /// First segments of paths that need a caller. All else is the dashboard's static files.
@@ -23,7 +23,7 @@ pub(super) fn auth_of(request: &HttpRequest) -> Result<&web::Data<Auth>, ApiErro
         .ok_or_else(|| ApiError::internal("the app has no Auth among its data"))
 }
 
-/// Puts a [`super::Caller`] behind the request, or refuses it with 401. Lets the open paths through:
+/// Puts a [`Caller`] and the [`Validity`] of their token behind the request, or refuses it with 401. Lets the open paths through:
 /// health, readiness, signing in and out, static files, and `/metrics` on loopback.
 ///
 /// A refusal is an answer, not an `Err`, so that the CORS middleware around it adds its headers and
@@ -36,15 +36,19 @@ pub async fn protect(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match identify(&request).await {
-        Ok(Some(caller)) => request.extensions_mut().insert(caller),
-        Ok(None) => None,
+        Ok(Some((caller, validity))) => {
+            let mut extensions = request.extensions_mut();
+            extensions.insert(caller);
+            extensions.insert(validity);
+        }
+        Ok(None) => {}
         Err(error) => return Ok(request.error_response(error)),
-    };
+    }
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 /// The caller; none where none is needed.
-async fn identify(request: &ServiceRequest) -> Result<Option<Caller>, ApiError> {
+async fn identify(request: &ServiceRequest) -> Result<Option<(Caller, Validity)>, ApiError> {
     let auth = auth_of(request.request())?;
     if auth.is_open(request) {
         return Ok(None);

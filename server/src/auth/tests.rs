@@ -1,3 +1,5 @@
+use std::future::ready;
+
 use actix_web::{
     App, HttpResponse,
     dev::ServiceResponse,
@@ -6,14 +8,21 @@ use actix_web::{
     test::{self, TestRequest},
     web,
 };
-use futures_util::future::BoxFuture;
-use limelight_protocol::{Problem, UserId, auth::Role};
+use limelight_protocol::{Problem, Timestamp, UserId, auth::Role};
+use parking_lot::Mutex;
 use serde_json::json;
 
-use super::*;
-use crate::error::{json_config, routing_problems};
+use super::{revocation::Ended, users::Answer, *};
+use crate::{
+    error::{json_config, routing_problems},
+    store::revoked::{Revoked, RevokedMark},
+};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Says RS256, and that ada is an admin until 2096. Nobody has signed it.
+pub const FORGED: &str = "eyJhbGciOiJSUzI1NiJ9.\
+    eyJzdWIiOiJhZGEiLCJyb2xlIjoiYWRtaW4iLCJleHAiOjQwMDAwMDAwMDB9.AAAA";
+
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const HOST: (&str, &str) = ("Host", "127.0.0.1:8080");
 const OURS: (&str, &str) = ("Origin", "http://127.0.0.1:8080");
 const FRIEND: (&str, &str) = ("Origin", "http://friend.example");
@@ -23,22 +32,45 @@ const CROSS_SITE: (&str, &str) = ("Sec-Fetch-Site", "cross-site");
 const UPGRADE: (&str, &str) = ("Upgrade", "websocket");
 
 /// A user base of one: `ada`, an operator whose password is `engine`.
-struct OnlyAda(String);
+struct OnlyAda {
+    password_hash: String,
+    revoked: Mutex<Vec<(Revoked, Timestamp)>>,
+}
 
 impl Users for OnlyAda {
-    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<UserRecord>, ApiError>> {
+    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, Option<UserRecord>> {
         let ada = UserRecord {
             id: UserId(uuid::Uuid::from_u128(1)),
             name: "ada".into(),
             role: Role::Operator,
             teams: vec!["analysts".into()],
-            password_hash: Some(self.0.clone()),
+            password_hash: Some(self.password_hash.clone()),
         };
         Box::pin(async move { Ok((name == "ada").then_some(ada)) })
     }
+
+    fn revoke<'a>(&'a self, revoked: &'a Revoked, expires: Timestamp) -> Answer<'a, ()> {
+        self.revoked.lock().push((revoked.clone(), expires));
+        Box::pin(ready(Ok(())))
+    }
+
+    fn revoked(&self) -> Answer<'_, Vec<(Revoked, Timestamp)>> {
+        Box::pin(ready(Ok(self.revoked.lock().clone())))
+    }
+
+    fn revoked_mark(&self) -> Answer<'_, RevokedMark> {
+        Box::pin(ready(Ok(RevokedMark::default())))
+    }
+
+    fn forget_revoked(&self, instant: Timestamp) -> Answer<'_, ()> {
+        self.revoked
+            .lock()
+            .retain(|(_, expires)| *expires >= instant);
+        Box::pin(ready(Ok(())))
+    }
 }
 
-fn config() -> Config {
+pub fn config() -> Config {
     Config {
         jwt_secret: Some(crate::config::Secret::new(SECRET)),
         cors_origins: vec![FRIEND.1.into()],
@@ -47,8 +79,15 @@ fn config() -> Config {
 }
 
 async fn auth(config: &Config) -> web::Data<Auth> {
-    let hash = password::hash("engine".into()).await.unwrap();
-    web::Data::new(Auth::open(config, Arc::new(OnlyAda(hash))).await.unwrap())
+    auth_with(config, password::hash("engine".into()).await.unwrap()).await
+}
+
+pub async fn auth_with(config: &Config, password_hash: String) -> web::Data<Auth> {
+    let ada = OnlyAda {
+        password_hash,
+        revoked: Mutex::default(),
+    };
+    web::Data::new(Auth::open(config, Arc::new(ada)).await.unwrap())
 }
 
 async fn call(auth: &web::Data<Auth>, request: TestRequest) -> ServiceResponse {
@@ -394,4 +433,101 @@ async fn a_configured_front_end_may_ask_and_another_may_not() {
     let refusal = call(&auth, get("/api/things", &[FRIEND])).await;
     assert_eq!(refusal.status(), StatusCode::UNAUTHORIZED);
     assert!(refusal.headers().contains_key(name));
+}
+
+/// A sign-in's cookie.
+async fn signed_in(auth: &web::Data<Auth>) -> String {
+    let body = json!({"code": auth.sign_in.issue("ada")});
+    let response = call(auth, login(&body)).await;
+    let set = response.headers().get(header::SET_COOKIE).unwrap();
+    set.to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+async fn sign_out(auth: &web::Data<Auth>, headers: &[(&'static str, &str)]) -> u16 {
+    let headers: Vec<_> = headers.iter().copied().chain([OURS]).collect();
+    outcome(auth, request(Method::POST, "/api/auth/logout", &headers))
+        .await
+        .0
+}
+
+#[actix_web::test]
+async fn signing_out_ends_the_token_itself_and_no_other() {
+    let auth = auth(&config()).await;
+    let (cookie, other) = (signed_in(&auth).await, signed_in(&auth).await);
+    assert_ne!(cookie, other, "two sessions of one second are one");
+    let bearer = format!("Bearer {}", token(&auth, Role::Viewer));
+    let signed_out = (401, "signed_out".to_owned());
+    for header in [
+        ("Cookie", cookie.as_str()),
+        ("Authorization", bearer.as_str()),
+    ] {
+        assert_eq!(outcome(&auth, get("/api/things", &[header])).await.0, 200);
+        assert_eq!(sign_out(&auth, &[header]).await, 204);
+        assert_eq!(
+            outcome(&auth, get("/api/things", &[header])).await,
+            signed_out
+        );
+        // As a bearer or a cookie, it is the same token.
+        assert_eq!(sign_out(&auth, &[header]).await, 204);
+    }
+    let other = [("Cookie", other.as_str())];
+    assert_eq!(outcome(&auth, get("/api/things", &other)).await.0, 200);
+    // What is kept is enough for the next start.
+    let again = Revocations::open(Arc::clone(&auth.users)).await.unwrap();
+    let token = cookie.split_once('=').unwrap().1;
+    assert!(again.contains(&auth.tokens.verify(token).await.unwrap().token));
+}
+
+#[actix_web::test]
+async fn whoever_waits_for_the_end_of_a_token_is_told_of_its_sign_out_and_of_its_expiry() {
+    let auth = auth(&config()).await;
+    let minute = std::time::Duration::from_secs(60);
+    let token = auth.tokens.issue("ada", Role::Viewer, minute).unwrap();
+    let (_, validity) = auth.verify(&token).await.unwrap();
+    let several = futures_util::future::join(validity.clone().ended(), validity.ended());
+    let bearer = format!("Bearer {token}");
+    let waited = futures_util::future::join(several, async {
+        assert_eq!(sign_out(&auth, &[("Authorization", &bearer)]).await, 204);
+    });
+    let (ends, ()) = waited.await;
+    assert_eq!(ends, (Ended::SignedOut, Ended::SignedOut));
+
+    let second = std::time::Duration::from_secs(1);
+    let token = auth.tokens.issue("ada", Role::Viewer, second).unwrap();
+    let (_, validity) = auth.verify(&token).await.unwrap();
+    assert_eq!(validity.ended().await, Ended::Expired);
+    assert_eq!(
+        auth.verify(&token).await.err().unwrap().code(),
+        "token_expired"
+    );
+}
+
+#[actix_web::test]
+async fn without_room_for_another_token_signing_out_ends_all_sessions_of_the_user() {
+    let auth = auth(&config()).await;
+    let revocations = Revocations::with_room(Arc::clone(&auth.users), 1)
+        .await
+        .unwrap();
+    let ada = auth.users.find("ada").await.unwrap().unwrap();
+    let session = async |now| {
+        let token = auth.tokens.issue_for(&ada, now, cookie::SESSION).unwrap();
+        auth.tokens.verify(&token).await.unwrap().token
+    };
+    let now = crate::clock::now();
+    let sessions = [session(now).await, session(now).await, session(now).await];
+    revocations.end(&sessions[0]).await.unwrap();
+    assert!(!revocations.contains(&sessions[1]));
+    revocations.end(&sessions[1]).await.unwrap();
+    assert!(sessions.iter().all(|session| revocations.contains(session)));
+    // A session that begins now is not ended with them, though the clock has been set back.
+    let back = Timestamp(now.0 - 3_600_000);
+    let next = session(revocations.begin_session(ada.id, back)).await;
+    assert!(!revocations.contains(&next));
+    // Nor can a token that is no session take room that there is not.
+    let token = token(&auth, Role::Viewer);
+    let bare = auth.tokens.verify(&token).await.unwrap().token;
+    assert_eq!(
+        revocations.end(&bare).await.unwrap_err().code(),
+        "too_many_requests"
+    );
 }

@@ -3,26 +3,25 @@
 //! A key has exactly one algorithm, and the key decides: what a token says of its own algorithm is
 //! compared with that and never followed.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashSet, time::Duration};
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     errors::ErrorKind,
 };
-use limelight_protocol::{UserId, auth::Role};
+use limelight_protocol::{Timestamp, UserId, auth::Role};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     Caller, UserRecord,
     jwks::{Jwks, VerifyingKey},
+    revocation::{self, Token},
     secret,
 };
-use crate::{config::Config, error::ApiError};
+use crate::{clock, config::Config, error::ApiError};
 
-/// How far clocks may differ, seconds.
+/// How far an identity provider's clock may differ from ours, seconds.
 const LEEWAY_S: u64 = 10;
 
 /// Longest token that is looked at, bytes.
@@ -46,6 +45,21 @@ struct Claims {
     /// Our own claim: the user's identifier. Of a JWKS token it is not believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uid: Option<UserId>,
+    /// Our own claim: `iat` in milliseconds. Of a JWKS token it is not believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    iat_ms: Option<i64>,
+    /// Makes two tokens of one second two. We know a token by its hash, whoever has issued it.
+    #[serde(default, skip_serializing_if = "Option::is_none", skip_deserializing)]
+    jti: Option<String>,
+}
+
+/// Whom a token names.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The caller.
+    pub caller: Caller,
+    /// What ends the token.
+    pub token: Token,
 }
 
 /// Issues and checks tokens.
@@ -110,16 +124,17 @@ impl Tokens {
         role: Role,
         ttl: Duration,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        self.sign(user, None, role, Vec::new(), ttl)
+        self.sign(user, None, role, Vec::new(), clock::now(), ttl)
     }
 
-    /// A token for a user of ours.
+    /// A token for the session of a user of ours that begins `now`.
     ///
     /// # Errors
     /// When it cannot be signed.
     pub fn issue_for(
         &self,
         user: &UserRecord,
+        now: Timestamp,
         ttl: Duration,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         self.sign(
@@ -127,6 +142,7 @@ impl Tokens {
             Some(user.id),
             user.role,
             user.teams.clone(),
+            now,
             ttl,
         )
     }
@@ -137,21 +153,21 @@ impl Tokens {
         uid: Option<UserId>,
         role: Role,
         teams: Vec<String>,
+        now: Timestamp,
         ttl: Duration,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let now_s = now.0.max(0).unsigned_abs() / 1000;
         let claims = Claims {
             sub: user.to_owned(),
             role,
             teams,
-            exp: now.saturating_add(ttl.as_secs()),
-            iat: Some(now),
+            exp: now_s.saturating_add(ttl.as_secs()),
+            iat: Some(now_s),
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
             uid,
+            iat_ms: Some(now.0),
+            jti: Some(Uuid::now_v7().to_string()),
         };
         encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
     }
@@ -160,27 +176,35 @@ impl Tokens {
     ///
     /// # Errors
     /// 401 `token_expired`, or `invalid_token` for any other fault.
-    pub async fn verify(&self, token: &str) -> Result<Caller, ApiError> {
+    pub async fn verify(&self, token: &str) -> Result<Verified, ApiError> {
         if token.len() > MAX_BYTES {
             return Err(invalid("it is too long"));
         }
         let header = decode_header(token).map_err(|_| invalid("it is no JSON Web Token"))?;
+        let kid = header.kid.as_deref();
+        let mut refusal = invalid("no key of ours has signed it");
+        // Our own tokens name no key, and must not wait for an identity provider.
+        if kid.is_none() {
+            match self.check(token, &self.own) {
+                Ok(claims) => return verified(token, claims, true),
+                Err(error) => refusal = error,
+            }
+        }
         let mut foreign = Vec::new();
         if let Some(jwks) = &self.jwks {
-            foreign = jwks.candidates(header.kid.as_deref()).await;
+            foreign = jwks.candidates(kid).await;
         }
         // A key identifier that the JWKS knows settles it; without one every key may be the one.
-        let named = header.kid.is_some() && !foreign.is_empty();
-        let mut refusal = invalid("no key of ours has signed it");
-        if !named {
+        let named = kid.is_some() && !foreign.is_empty();
+        if kid.is_some() && !named {
             match self.check(token, &self.own) {
-                Ok(claims) => return Ok(caller(claims, true)),
+                Ok(claims) => return verified(token, claims, true),
                 Err(error) => refusal = error,
             }
         }
         for key in &foreign {
             match self.check(token, key) {
-                Ok(claims) => return Ok(caller(claims, false)),
+                Ok(claims) => return verified(token, claims, false),
                 // A signature that fits says more of the token than one that does not.
                 Err(error) if error.code() == "token_expired" => refusal = error,
                 Err(error) if named => refusal = error,
@@ -212,9 +236,7 @@ impl Tokens {
             .collect::<HashSet<_>>();
         let claims = decode::<Claims>(token, &key.key, &validation)
             .map_err(|error| match error.kind() {
-                ErrorKind::ExpiredSignature => {
-                    ApiError::unauthorized("token_expired", "the token has expired")
-                }
+                ErrorKind::ExpiredSignature => expired(),
                 kind => invalid(reason(kind)),
             })?
             .claims;
@@ -225,13 +247,34 @@ impl Tokens {
     }
 }
 
-fn caller(claims: Claims, own: bool) -> Caller {
-    Caller {
-        user_id: claims.uid.filter(|_| own),
-        name: claims.sub,
-        role: claims.role,
-        teams: claims.teams,
+fn verified(token: &str, claims: Claims, own: bool) -> Result<Verified, ApiError> {
+    // Our own tokens are by our own clock.
+    let leeway = if own { 0 } else { LEEWAY_S };
+    let ends_at_s = i64::try_from(claims.exp.saturating_add(leeway)).unwrap_or(i64::MAX);
+    let ends_at = Timestamp(ends_at_s.saturating_mul(1000));
+    if ends_at <= clock::now() {
+        return Err(expired());
     }
+    let user_id = claims.uid.filter(|_| own);
+    // A token from before there was `iat_ms` was begun at an unknown moment of its second.
+    let began = claims.iat_ms.map(Timestamp).unwrap_or_default();
+    Ok(Verified {
+        token: Token {
+            fingerprint: revocation::fingerprint(token),
+            ends_at,
+            session: user_id.map(|user| (user, began)),
+        },
+        caller: Caller {
+            user_id,
+            name: claims.sub,
+            role: claims.role,
+            teams: claims.teams,
+        },
+    })
+}
+
+fn expired() -> ApiError {
+    ApiError::unauthorized("token_expired", "the token has expired")
 }
 
 fn invalid(why: &str) -> ApiError {
@@ -280,7 +323,7 @@ mod tests {
         let token = tokens
             .issue("ada", Role::Operator, Duration::from_secs(60))
             .unwrap();
-        let caller = tokens.verify(&token).await.unwrap();
+        let caller = tokens.verify(&token).await.unwrap().caller;
         assert_eq!((caller.name.as_str(), caller.role), ("ada", Role::Operator));
     }
 

@@ -1,9 +1,18 @@
 //! What identity asks of the store.
 
 use futures_util::future::BoxFuture;
-use limelight_protocol::{UserId, auth::Role};
+use limelight_protocol::{Timestamp, UserId, auth::Role};
 
-use crate::{error::ApiError, store::Store};
+use crate::{
+    error::ApiError,
+    store::{
+        Store,
+        revoked::{Revoked, RevokedMark},
+    },
+};
+
+/// What a call of the store gives in time.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, ApiError>>;
 
 /// A user as sign-in needs it.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,14 +29,26 @@ pub struct UserRecord {
     pub password_hash: Option<String>,
 }
 
-/// Finds users. The store implements it.
+/// Users and what has ended of their tokens. The store implements it.
 pub trait Users: Send + Sync {
     /// The user of that name.
-    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<UserRecord>, ApiError>>;
+    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, Option<UserRecord>>;
+
+    /// Keeps that a token, or the sessions of a user, have ended.
+    fn revoke<'a>(&'a self, revoked: &'a Revoked, expires: Timestamp) -> Answer<'a, ()>;
+
+    /// All that have ended, with when they would have expired.
+    fn revoked(&self) -> Answer<'_, Vec<(Revoked, Timestamp)>>;
+
+    /// Differs when [`Users::revoked`] does.
+    fn revoked_mark(&self) -> Answer<'_, RevokedMark>;
+
+    /// Forgets what would have expired before `instant`.
+    fn forget_revoked(&self, instant: Timestamp) -> Answer<'_, ()>;
 }
 
 impl Users for Store {
-    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<UserRecord>, ApiError>> {
+    fn find<'a>(&'a self, name: &'a str) -> Answer<'a, Option<UserRecord>> {
         Box::pin(async move {
             let user = self.find_user_by_name(name).await?;
             Ok(user.map(|user| UserRecord {
@@ -38,5 +59,21 @@ impl Users for Store {
                 password_hash: user.password_hash,
             }))
         })
+    }
+
+    fn revoke<'a>(&'a self, revoked: &'a Revoked, expires: Timestamp) -> Answer<'a, ()> {
+        Box::pin(async move { Ok(Self::revoke(self, revoked, expires).await?) })
+    }
+
+    fn revoked(&self) -> Answer<'_, Vec<(Revoked, Timestamp)>> {
+        Box::pin(async move { Ok(Self::revoked(self).await?) })
+    }
+
+    fn revoked_mark(&self) -> Answer<'_, RevokedMark> {
+        Box::pin(async move { Ok(Self::revoked_mark(self).await?) })
+    }
+
+    fn forget_revoked(&self, instant: Timestamp) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Self::forget_revoked(self, instant).await?) })
     }
 }

@@ -7,17 +7,18 @@ use limelight_protocol::auth::Role;
 
 use super::UserArgs;
 use crate::{
-    auth::password,
+    auth::{password, revocation::last_session},
     clock,
     config::Config,
-    store::{Store, StoreOptions},
+    store::{Store, StoreOptions, revoked::Revoked},
 };
 
 /// Shortest password, in characters.
 const SHORTEST: usize = 8;
 
 /// Reads a password from the terminal, or the first line of standard input, and sets it. A server
-/// that runs on the same database knows it at once.
+/// that runs on the same database knows it at once, and ends the sessions that were begun with
+/// another one. Tokens that `limelight token` has signed are not sessions.
 ///
 /// # Errors
 /// When the password is too short, a new user has no role, or the database fails.
@@ -58,6 +59,10 @@ async fn set(
         (None, None) => anyhow::bail!("there is no user {name}; give --role to make them"),
     };
     store.set_password_hash(id, Some(&hash)).await?;
+    // Whoever knew the old password may be signed in with it.
+    let now = clock::now();
+    let sessions = Revoked::SessionsOf(id, now);
+    store.revoke(&sessions, last_session(now)).await?;
     Ok(done)
 }
 

@@ -20,7 +20,7 @@ use utoipa::IntoParams;
 
 use crate::{
     app::App,
-    auth::Caller,
+    auth::{Caller, Validity},
     bus::{self, PAGES_PER_VIEWER, Request, Told},
     error::ApiError,
 };
@@ -55,6 +55,7 @@ pub struct Follow {
 pub async fn follow(
     app: web::Data<App>,
     caller: Caller,
+    validity: Validity,
     request: HttpRequest,
     query: web::Query<Follow>,
 ) -> Result<HttpResponse, ApiError> {
@@ -81,6 +82,7 @@ pub async fn follow(
         .map(move |told| spell(&epoch, told));
     let body = with_beats(told)
         .take_until(app.stopping.wait())
+        .take_until(validity.ended())
         .map(|text| Ok::<_, actix_web::Error>(Bytes::from(text)));
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")

@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod open;
 pub mod paging;
 mod pools;
+pub mod revoked;
 pub mod schema;
 pub mod snapshot;
 #[cfg(test)]

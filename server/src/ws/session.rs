@@ -1,10 +1,11 @@
 //! WebSocket session: one connection, many subscriptions.
 //!
-//! - Messages: frames of its client; what its subscriptions are told; [`GoAway`] when the server
-//!   stops.
+//! - Messages: frames of its client; what its subscriptions are told; [`TokenEnded`]; [`GoAway`] when
+//!   the server stops.
 //! - When it fails: the client reconnects with its cursors and misses nothing.
 //! - Never: holds events back for its client. The connection polls this actor only while there is
-//!   room to write, so a client that does not read suspends its own session and nothing else.
+//!   room to write, so a client that does not read suspends its own session and nothing else: no
+//!   more of its frames are read either, until the answers to those before are written.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,14 +15,18 @@ use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, Websocke
 use futures_util::StreamExt;
 use limelight_protocol::{
     Topic,
-    ws::{ClientFrame, HEARTBEAT_S, MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, ServerFrame},
+    ws::{
+        CLOSE_TOKEN_ENDED, ClientFrame, HEARTBEAT_S, MAX_SUBSCRIPTION_ID_BYTES, MAX_SUBSCRIPTIONS,
+        ServerFrame,
+    },
 };
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
-use super::frame;
+use super::{frame, limit::Verdict};
 use crate::{
     actors::vitals::Entry,
-    auth::Caller,
+    auth::{Caller, Validity, revocation::Ended},
     bus::{self, Portion, Request, Told, Viewer},
     services::Services,
     telemetry::{Metrics, events::SubscriberLagged},
@@ -30,6 +35,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_S);
 /// Pings in a row without a word from the client before it is given up.
 const UNANSWERED_PINGS: u32 = 3;
+/// Most of a client's own words in an answer, characters.
+const QUOTED_CHARS: usize = 300;
 /// Name of the subscription that a path such as `/ws/workflow/{id}` opens by itself.
 const PATH_SUBSCRIPTION: &str = "path";
 
@@ -74,6 +81,11 @@ impl Sessions {
 #[rtype(result = "()")]
 struct GoAway;
 
+/// The token is good no longer.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct TokenEnded(Ended);
+
 /// A session.
 pub struct Session {
     number: u64,
@@ -81,20 +93,25 @@ pub struct Session {
     sessions: Sessions,
     vitals: Entry,
     caller: Caller,
+    validity: Validity,
+    token_watch: Option<JoinHandle<()>>,
     first_topic: Option<Topic>,
     viewer: Viewer,
     unanswered_pings: u32,
     fragments: Vec<u8>,
+    verdict: Verdict,
 }
 
 impl Session {
-    /// A session of `caller`, subscribed to `first_topic` from the start.
+    /// A session of a caller while their token is good, subscribed to `first_topic` from the start; `verdict` says why its
+    /// client's bytes are refused.
     #[must_use]
     pub fn new(
         services: Arc<Services>,
         sessions: Sessions,
-        caller: Caller,
+        (caller, validity): (Caller, Validity),
         first_topic: Option<Topic>,
+        verdict: Verdict,
     ) -> Self {
         let number = sessions.enter();
         let vitals = services
@@ -107,10 +124,13 @@ impl Session {
             sessions,
             vitals,
             caller,
+            validity,
+            token_watch: None,
             first_topic,
             viewer: Viewer::default(),
             unanswered_pings: 0,
             fragments: Vec::new(),
+            verdict,
         }
     }
 
@@ -138,7 +158,8 @@ impl Session {
     }
 
     fn refuse(ctx: &mut Ctx, id: Option<String>, code: &str, detail: &str) {
-        let (code, detail) = (code.to_owned(), detail.to_owned());
+        let code = code.to_owned();
+        let detail = detail.chars().take(QUOTED_CHARS).collect();
         ctx.text(frame::control(&ServerFrame::Error { id, code, detail }));
     }
 
@@ -146,6 +167,14 @@ impl Session {
         match serde_json::from_slice(text) {
             Ok(ClientFrame::Ping { nonce }) => {
                 ctx.text(frame::control(&ServerFrame::Pong { nonce }));
+            }
+            Ok(ClientFrame::Subscribe { id, .. } | ClientFrame::Unsubscribe { id })
+                if id.len() > MAX_SUBSCRIPTION_ID_BYTES =>
+            {
+                let most = format!(
+                    "the id of a subscription has at most {MAX_SUBSCRIPTION_ID_BYTES} bytes"
+                );
+                Self::refuse(ctx, None, "id_too_long", &most);
             }
             Ok(ClientFrame::Subscribe {
                 id,
@@ -202,19 +231,36 @@ impl Session {
         self.viewer.follow(&id, frames.boxed());
     }
 
-    /// Puts a fragmented message together, within the limit for a whole one.
+    /// Puts a fragmented message together; the limit for a whole one was seen to before.
     fn fragment(&mut self, item: &Item, ctx: &mut Ctx) {
-        let (Item::FirstText(part)
-        | Item::FirstBinary(part)
-        | Item::Continue(part)
-        | Item::Last(part)) = item;
-        if self.fragments.len() + part.len() > MAX_MESSAGE_BYTES {
-            return Self::close(ctx, CloseCode::Size, "the message is too large");
+        match item {
+            Item::FirstBinary(_) => Self::refuse_binary(ctx),
+            Item::FirstText(part) | Item::Continue(part) => self.fragments.extend_from_slice(part),
+            Item::Last(part) => {
+                let mut whole = std::mem::take(&mut self.fragments);
+                whole.extend_from_slice(part);
+                if std::str::from_utf8(&whole).is_err() {
+                    return Self::refuse_encoding(ctx);
+                }
+                self.read(&whole, ctx);
+            }
         }
-        self.fragments.extend_from_slice(part);
-        if matches!(item, Item::Last(_)) {
-            let whole = std::mem::take(&mut self.fragments);
-            self.read(&whole, ctx);
+    }
+
+    fn refuse_binary(ctx: &mut Ctx) {
+        Self::close(ctx, CloseCode::Unsupported, "frames are JSON text");
+    }
+
+    fn refuse_encoding(ctx: &mut Ctx) {
+        Self::close(ctx, CloseCode::Invalid, "text is UTF-8");
+    }
+
+    fn fail(&self, error: &ProtocolError, ctx: &mut Ctx) {
+        match (self.verdict.get(), error) {
+            (Some(refusal), _) => Self::close(ctx, refusal.code, refusal.why),
+            // What the codec says of a text that is none; other I/O errors do not come this far.
+            (None, ProtocolError::Io(_)) => Self::refuse_encoding(ctx),
+            (None, error) => Self::close(ctx, CloseCode::Protocol, &error.to_string()),
         }
     }
 }
@@ -254,6 +300,11 @@ impl Actor for Session {
         self.count_subscriptions(0);
         ctx.run_interval(HEARTBEAT, Self::beat);
         ctx.add_stream(self.viewer.clone());
+        // By a message, which comes before whatever else the session has to do.
+        let (addr, validity) = (ctx.address(), self.validity.clone());
+        self.token_watch = Some(actix_rt::spawn(async move {
+            addr.do_send(TokenEnded(validity.ended().await));
+        }));
         if let Some(topic) = self.first_topic.take() {
             let request = Request {
                 topic,
@@ -267,6 +318,9 @@ impl Actor for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if let Some(watch) = &self.token_watch {
+            watch.abort();
+        }
         self.sessions.0.lock().by_number.remove(&self.number);
         self.count_subscriptions(-self.viewer.subscriptions().cast_signed());
     }
@@ -279,9 +333,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
         self.unanswered_pings = 0;
         match message {
             Ok(ws::Message::Text(text)) => self.read(text.as_bytes(), ctx),
-            Ok(ws::Message::Binary(_)) => {
-                Self::close(ctx, CloseCode::Unsupported, "frames are JSON text");
-            }
+            Ok(ws::Message::Binary(_)) => Self::refuse_binary(ctx),
             Ok(ws::Message::Continuation(item)) => self.fragment(&item, ctx),
             Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
             Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
@@ -289,10 +341,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for Session {
                 ctx.close(reason);
                 ctx.stop();
             }
-            Err(ProtocolError::Overflow) => {
-                Self::close(ctx, CloseCode::Size, "the message is too large");
-            }
-            Err(error) => Self::close(ctx, CloseCode::Protocol, &error.to_string()),
+            Err(error) => self.fail(&error, ctx),
         }
     }
 }
@@ -306,6 +355,18 @@ impl StreamHandler<Portion> for Session {
         if portion.ended > 0 {
             self.count_subscriptions(-portion.ended.cast_signed());
         }
+    }
+}
+
+impl Handler<TokenEnded> for Session {
+    type Result = ();
+
+    fn handle(&mut self, TokenEnded(why): TokenEnded, ctx: &mut Ctx) {
+        let why = match why {
+            Ended::Expired => "the token has expired",
+            Ended::SignedOut => "the token was signed out",
+        };
+        Self::close(ctx, CloseCode::Other(CLOSE_TOKEN_ENDED), why);
     }
 }
 

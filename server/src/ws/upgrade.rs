@@ -12,8 +12,12 @@ use limelight_protocol::{
     ws::{MAX_MESSAGE_BYTES, SUBPROTOCOL},
 };
 
-use super::session::Session;
-use crate::{app::App, auth::Caller, error::ApiError};
+use super::{limit::Limited, session::Session};
+use crate::{
+    app::App,
+    auth::{Caller, Validity},
+    error::ApiError,
+};
 
 /// Registers the paths.
 pub fn configure(config: &mut ServiceConfig) {
@@ -27,8 +31,9 @@ async fn plain(
     payload: Payload,
     app: web::Data<App>,
     caller: Caller,
+    validity: Validity,
 ) -> Result<HttpResponse, ApiError> {
-    upgrade(&request, payload, &app, caller, None)
+    upgrade(&request, payload, &app, (caller, validity), None)
 }
 
 async fn workflow(
@@ -36,13 +41,14 @@ async fn workflow(
     payload: Payload,
     app: web::Data<App>,
     caller: Caller,
+    validity: Validity,
     id: web::Path<WorkflowId>,
 ) -> Result<HttpResponse, ApiError> {
     upgrade(
         &request,
         payload,
         &app,
-        caller,
+        (caller, validity),
         Some(Topic::Workflow(id.into_inner())),
     )
 }
@@ -51,12 +57,13 @@ fn upgrade(
     request: &HttpRequest,
     payload: Payload,
     app: &App,
-    caller: Caller,
+    who: (Caller, Validity),
     topic: Option<Topic>,
 ) -> Result<HttpResponse, ApiError> {
     let services = Arc::clone(&app.services);
-    let session = Session::new(services, app.sessions.clone(), caller, topic);
-    WsResponseBuilder::new(session, request, payload)
+    let (bytes, verdict) = Limited::new(payload);
+    let session = Session::new(services, app.sessions.clone(), who, topic, verdict);
+    WsResponseBuilder::new(session, request, bytes)
         .protocols(&[SUBPROTOCOL])
         .frame_size(MAX_MESSAGE_BYTES)
         .start()

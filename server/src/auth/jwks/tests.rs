@@ -93,7 +93,8 @@ async fn tokens_of_every_asymmetric_kind_are_taken_by_name_of_key_and_without() 
     let tokens = tokens(file.path().to_str().unwrap()).await.unwrap();
     for (key, algorithm, kid) in &keys {
         for kid in [Some(*kid), None] {
-            let caller = tokens.verify(&token(key, *algorithm, kid)).await.unwrap();
+            let verified = tokens.verify(&token(key, *algorithm, kid)).await.unwrap();
+            let caller = verified.caller;
             assert_eq!((caller.name.as_str(), caller.role), ("ada", Role::Operator));
             assert_eq!(caller.teams, ["analysts"]);
             // Only our own tokens say which of our users it is.
@@ -104,7 +105,25 @@ async fn tokens_of_every_asymmetric_kind_are_taken_by_name_of_key_and_without() 
     let own = tokens
         .issue("bob", Role::Viewer, Duration::from_secs(60))
         .unwrap();
-    assert_eq!(tokens.verify(&own).await.unwrap().name, "bob");
+    assert_eq!(tokens.verify(&own).await.unwrap().caller.name, "bob");
+}
+
+#[actix_web::test]
+async fn a_token_is_the_same_with_either_of_its_signatures() {
+    let key = p256();
+    let file = file(&[jwk(&key, Algorithm::ES256, Some("e"))]);
+    let tokens = tokens(file.path().to_str().unwrap()).await.unwrap();
+    let one = token(&key, Algorithm::ES256, Some("e"));
+    let (signed, signature) = one.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let signature = p256::ecdsa::Signature::from_slice(&signature).unwrap();
+    let (r, s) = signature.split_scalars();
+    let mirrored = p256::ecdsa::Signature::from_scalars(*r, -*s).unwrap();
+    let other = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mirrored.to_bytes()));
+    assert_ne!(one, other);
+    // Anybody can make the other one of it; when the one is signed out, so must the other be.
+    let (one, other) = (tokens.verify(&one).await, tokens.verify(&other).await);
+    assert_eq!(one.unwrap().token, other.unwrap().token);
 }
 
 #[actix_web::test]
@@ -198,6 +217,119 @@ async fn an_unknown_key_is_asked_for_at_most_once_a_minute() {
     assert!(found("new", 141).await);
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     handle.stop(false).await;
+}
+
+#[actix_web::test]
+async fn a_provider_that_redirects_or_sends_without_end_gives_no_keys() {
+    let set = json!({"keys": [jwk(&p256(), Algorithm::ES256, Some("e"))]}).to_string();
+    let server = HttpServer::new(move || {
+        let set = set.clone();
+        App::new()
+            .route(
+                "/keys",
+                web::get().to(move || {
+                    let set = set.clone();
+                    async move { HttpResponse::Ok().body(set) }
+                }),
+            )
+            .route(
+                "/moved",
+                web::get().to(|| async {
+                    HttpResponse::Found()
+                        .insert_header(("Location", "/keys"))
+                        .finish()
+                }),
+            )
+            .route(
+                "/flood",
+                web::get().to(|| async {
+                    let spaces = web::Bytes::from(vec![b' '; 64 * 1024]);
+                    let endless = futures_util::stream::repeat_with(move || {
+                        Ok::<_, actix_web::Error>(spaces.clone())
+                    });
+                    HttpResponse::Ok().streaming(endless)
+                }),
+            )
+    })
+    .workers(1)
+    .bind(("127.0.0.1", 0))
+    .unwrap();
+    let address = server.addrs()[0];
+    let running = server.run();
+    let handle = running.handle();
+    actix_web::rt::spawn(running);
+    for (path, keys) in [("keys", 1), ("moved", 0), ("flood", 0)] {
+        let jwks = Jwks::open(&format!("http://{address}/{path}"))
+            .await
+            .unwrap();
+        assert_eq!(jwks.candidates(None).await.len(), keys, "{path}");
+    }
+    handle.stop(false).await;
+}
+
+#[actix_web::test]
+async fn while_a_provider_is_slow_only_tokens_of_unknown_keys_wait() {
+    let known = p256();
+    let set = json!({"keys": [jwk(&known, Algorithm::ES256, Some("known"))]}).to_string();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), set).unwrap();
+    let jwks = Jwks::open(file.path().to_str().unwrap()).await.unwrap();
+    // As if somebody were reading.
+    let _reading = jwks.tried.lock().await;
+    let later = Instant::now() + 2 * MAX_AGE;
+    assert_eq!(jwks.candidates_at(Some("known"), later).await.len(), 1);
+    assert_eq!(jwks.candidates_at(None, later).await.len(), 1);
+}
+
+#[test]
+fn so_many_keys_are_used_and_no_more() {
+    let key = p256();
+    let keys: Vec<Value> = (0..2 * MAX_KEYS)
+        .map(|n| jwk(&key, Algorithm::ES256, Some(&n.to_string())))
+        .collect();
+    let set = json!({"keys": keys}).to_string();
+    let keys = Keys::parse(set.as_bytes(), Instant::now()).unwrap();
+    assert_eq!(keys.candidates(None).len(), MAX_KEYS);
+}
+
+/// JSON that looks like a set of keys, with anything in its places.
+fn any_set() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let word = prop_oneof![
+        prop::sample::select(vec![
+            "RSA", "EC", "OKP", "oct", "P-256", "P-384", "Ed25519", "X25519", "sig", "enc",
+            "RS256", "ES256", "none", "AQAB", ""
+        ])
+        .prop_map(|text| json!(text)),
+        ".{0,40}".prop_map(|text| json!(text)),
+        "[A-Za-z0-9_-]{0,400}".prop_map(|text| json!(text)),
+        any::<i64>().prop_map(|number| json!(number)),
+        Just(Value::Null),
+        Just(json!([])),
+    ];
+    let name = prop::sample::select(vec![
+        "kty", "crv", "alg", "use", "kid", "n", "e", "x", "y", "k", "key_ops", "x5c",
+    ]);
+    let key = prop::collection::hash_map(name, word, 0..10).prop_map(|key| json!(key));
+    prop::collection::vec(key, 0..5).prop_map(|keys| json!({"keys": keys}).to_string())
+}
+
+proptest::proptest! {
+    #[test]
+    fn fuzz_any_set_of_keys_is_read_or_refused(set in any_set(), cut in 0..2000_usize, junk in ".{0,200}") {
+        for text in [set.as_bytes(), &set.as_bytes()[..cut.min(set.len())], junk.as_bytes()] {
+            if let Ok(keys) = Keys::parse(text, Instant::now()) {
+                for key in keys.candidates(None) {
+                    let kinds = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+                    proptest::prop_assert!(kinds.contains(&key.algorithm));
+                    // A strange key takes no token, and does not panic over one.
+                    let validation = jsonwebtoken::Validation::new(key.algorithm);
+                    let token = super::super::tests::FORGED;
+                    proptest::prop_assert!(jsonwebtoken::decode::<Value>(token, &key.key, &validation).is_err());
+                }
+            }
+        }
+    }
 }
 
 #[actix_web::test]

@@ -10,6 +10,7 @@ pub mod metric_rollup;
 pub mod metric_sample;
 pub mod node_log;
 pub mod node_state;
+pub mod revoked_token;
 pub mod test_case;
 pub mod test_run;
 pub mod user;

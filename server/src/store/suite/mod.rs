@@ -11,6 +11,7 @@ mod faults;
 mod history;
 mod journal;
 mod lists;
+mod revoked;
 mod schema;
 mod snapshot;
 mod story;
@@ -108,6 +109,8 @@ on_both! {
         a_workflow_has_versions_and_its_name_is_its_own,
         a_workflow_with_live_executions_is_not_deleted,
         users_are_made_once_and_may_have_a_password,;
+    revoked:
+        ended_tokens_are_kept_until_they_would_have_expired,;
     history:
         a_log_continues_where_it_ended,
         roll_ups_hold_minimum_mean_and_maximum,
