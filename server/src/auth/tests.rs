@@ -11,7 +11,7 @@ use limelight_protocol::{Problem, UserId, auth::Role};
 use serde_json::json;
 
 use super::*;
-use crate::error::{json_config, routing_problems};
+use crate::{error::routing_problems, http::body::Intake};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const HOST: (&str, &str) = ("Host", "127.0.0.1:8080");
@@ -60,7 +60,9 @@ async fn call(auth: &web::Data<Auth>, request: TestRequest) -> ServiceResponse {
     let app = test::init_service(
         App::new()
             .app_data(auth.clone())
-            .app_data(json_config(4096))
+            .app_data(web::Data::new(Intake::new(std::time::Duration::from_secs(
+                5,
+            ))))
             .configure(endpoints::configure)
             .route("/api/things", web::route().to(echo))
             .route("/api/admin", web::get().to(admin_only))

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
-    body::optional_json,
+    body::{Admin, By, Operator, OptionalJson, Sent, Source, Viewer},
     control::{ControlAll, control_all, idempotency_key, start},
     paging::{self, Paging},
 };
@@ -57,24 +57,30 @@ fn not_found(id: WorkflowId) -> ApiError {
     ApiError::not_found("workflow_not_found", format!("there is no workflow {id}"))
 }
 
+/// Longest description of a workflow, characters: lists carry it.
+const LONGEST_DESCRIPTION: usize = 4096;
+
 /// Reads a definition that came as a body: YAML, or JSON, which is YAML too.
-fn read(body: &Bytes) -> Result<(Definition, String), ApiError> {
-    let whole = |code: &str, message: String| {
-        ApiError::invalid_workflow(vec![Fault {
-            path: String::new(),
-            code: code.into(),
+fn read(body: &Bytes) -> Result<(Definition, String), Vec<Fault>> {
+    let fault = |path: &str, code: &str, message: String| {
+        vec![Fault {
+            path: path.to_owned(),
+            code: code.to_owned(),
             message,
-        }])
+        }]
     };
     let text = std::str::from_utf8(body)
-        .map_err(|error| whole("not_utf8", format!("the text is not UTF-8: {error}")))?;
-    let definition = Definition::parse(text).map_err(ApiError::invalid_workflow)?;
+        .map_err(|error| fault("", "not_utf8", format!("the text is not UTF-8: {error}")))?;
+    let definition = Definition::parse(text)?;
+    if definition.description().chars().count() > LONGEST_DESCRIPTION {
+        let message = format!("may have {LONGEST_DESCRIPTION} characters");
+        return Err(fault("description", "too_long", message));
+    }
     Ok((definition, text.to_owned()))
 }
 
 /// Only admins define what programs run on the server.
 fn may_define(caller: &Caller, definition: &Definition) -> Result<(), ApiError> {
-    caller.require(Role::Operator)?;
     if definition.runs_commands() {
         caller.require(Role::Admin)?;
     }
@@ -139,11 +145,10 @@ pub async fn list(
     ))]
 pub async fn create(
     app: web::Data<App>,
-    caller: Caller,
-    body: Bytes,
+    sent: Sent<Operator, Source>,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Operator)?;
-    let (definition, source) = read(&body)?;
+    let caller = sent.caller;
+    let (definition, source) = read(&sent.body.0).map_err(ApiError::invalid_workflow)?;
     may_define(&caller, &definition)?;
     let id = WorkflowId(Uuid::now_v7());
     app.services
@@ -203,11 +208,10 @@ async fn add_when_changed(
     ))]
 pub async fn import(
     app: web::Data<App>,
-    caller: Caller,
-    body: Bytes,
+    sent: Sent<Operator, Source>,
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
-    caller.require(Role::Operator)?;
-    let (definition, source) = read(&body)?;
+    let caller = sent.caller;
+    let (definition, source) = read(&sent.body.0).map_err(ApiError::invalid_workflow)?;
     may_define(&caller, &definition)?;
     let store = &app.services.store;
     let id = match store
@@ -234,17 +238,8 @@ pub async fn import(
 #[utoipa::path(post, path = "/api/workflows/validate", tag = "workflows",
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, description = "The faults, if any", body = Validation)))]
-pub async fn validate(caller: Caller, body: Bytes) -> Result<web::Json<Validation>, ApiError> {
-    caller.require(Role::Viewer)?;
-    let faults = match std::str::from_utf8(&body).map(Definition::parse) {
-        Ok(Ok(_)) => Vec::new(),
-        Ok(Err(faults)) => faults,
-        Err(error) => vec![Fault {
-            path: String::new(),
-            code: "not_utf8".to_owned(),
-            message: format!("the text is not UTF-8: {error}"),
-        }],
-    };
+pub async fn validate(sent: Sent<Viewer, Source>) -> Result<web::Json<Validation>, ApiError> {
+    let faults = read(&sent.body.0).err().unwrap_or_default();
     Ok(web::Json(Validation {
         valid: faults.is_empty(),
         faults,
@@ -290,13 +285,12 @@ pub async fn get(
     ))]
 pub async fn update(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, Source>,
     id: web::Path<WorkflowId>,
-    body: Bytes,
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
-    caller.require(Role::Operator)?;
+    let caller = sent.caller;
     let known = stored(&app, &caller, *id, None).await?;
-    let (definition, source) = read(&body)?;
+    let (definition, source) = read(&sent.body.0).map_err(ApiError::invalid_workflow)?;
     may_define(&caller, &definition)?;
     add_when_changed(&app, &caller, &known, &definition, source).await?;
     Ok(web::Json(detail(stored(&app, &caller, *id, None).await?)?))
@@ -312,10 +306,9 @@ pub async fn update(
     ))]
 pub async fn delete(
     app: web::Data<App>,
-    caller: Caller,
+    By(caller): By<Admin>,
     id: web::Path<WorkflowId>,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Admin)?;
     if app
         .services
         .store
@@ -383,22 +376,24 @@ pub async fn export(
     ))]
 pub async fn execute(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, OptionalJson<Execute>>,
     id: web::Path<WorkflowId>,
     request: HttpRequest,
-    body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Operator)?;
+    let (caller, OptionalJson(execute)) = (sent.caller, sent.body);
     let version = stored(&app, &caller, *id, None).await?;
-    let execute = optional_json(&body)?;
     start(&app, &caller, &version, execute, idempotency_key(&request)?).await
 }
 
 /// Pause all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/pause", tag = "workflows",
     params(("id" = String, Path, description = "The workflow")),
-    responses((status = 200, description = "Those it paused", body = Page<limelight_protocol::Execution>)))]
-pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
+    responses((status = 200, description = "Those it paused", body = Page<limelight_protocol::ExecutionSummary>)))]
+pub async fn pause(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<WorkflowId>,
+) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
     control_all(
         &app,
@@ -414,8 +409,12 @@ pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId
 /// Resume all its paused executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/resume", tag = "workflows",
     params(("id" = String, Path, description = "The workflow")),
-    responses((status = 200, description = "Those it resumed", body = Page<limelight_protocol::Execution>)))]
-pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
+    responses((status = 200, description = "Those it resumed", body = Page<limelight_protocol::ExecutionSummary>)))]
+pub async fn resume(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<WorkflowId>,
+) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
     control_all(
         &app,
@@ -431,8 +430,12 @@ pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowI
 /// Cancel all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/cancel", tag = "workflows",
     params(("id" = String, Path, description = "The workflow")),
-    responses((status = 200, description = "Those it cancelled", body = Page<limelight_protocol::Execution>)))]
-pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
+    responses((status = 200, description = "Those it cancelled", body = Page<limelight_protocol::ExecutionSummary>)))]
+pub async fn cancel(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<WorkflowId>,
+) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
     control_all(
         &app,
