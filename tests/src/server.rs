@@ -79,6 +79,7 @@ pub struct Builder {
     config: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 impl Builder {
@@ -107,6 +108,13 @@ impl Builder {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets it have so many files open at once, and no more.
+    #[must_use]
+    pub const fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -157,6 +165,7 @@ impl Server {
             config: String::new(),
             args: Vec::new(),
             env: Vec::new(),
+            descriptors: None,
         }
     }
 
@@ -205,8 +214,11 @@ impl Server {
             command.arg("--config");
             command.arg(self.folder.path().join("limelight.toml"));
         }
+        command.args(&self.settings.args);
+        if let Some(most) = self.settings.descriptors {
+            command = with_descriptors(&command, most);
+        }
         let mut child = command
-            .args(&self.settings.args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(self.stderr_path())?)
@@ -384,6 +396,25 @@ pub fn clean_command() -> Result<Command> {
         }
     }
     Ok(command)
+}
+
+/// The same command under a lower limit of open files, by way of a shell.
+fn with_descriptors(command: &Command, most: u32) -> Command {
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited
 }
 
 /// Standard output of a command that succeeded.
