@@ -5,12 +5,13 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     fmt,
 };
 
 use gloo_net::http::{Method, RequestBuilder, Response};
 use limelight_protocol::{
-    Execution, ExecutionId, NodeId, Problem, TestRunId, Timestamp, WorkflowId,
+    Execution, ExecutionId, ExecutionSummary, NodeId, Problem, TestRunId, Timestamp, WorkflowId,
     actor::ActorTree,
     auth::{Login, Me},
     host::HostHistory,
@@ -136,6 +137,7 @@ fn problem_of(status: u16, status_text: &str, body: &str) -> Problem {
             code: format!("http_{status}"),
             detail: String::new(),
             faults: Vec::new(),
+            members: BTreeMap::new(),
         }
     })
 }
@@ -270,7 +272,7 @@ pub struct ExecutionQuery {
 }
 
 /// A page of the executions, newest first.
-pub async fn executions(query: &ExecutionQuery) -> Answer<Page<Execution>> {
+pub async fn executions(query: &ExecutionQuery) -> Answer<Page<ExecutionSummary>> {
     let workflow = query.workflow.map(|id| id.to_string()).unwrap_or_default();
     let limit = query.limit.to_string();
     get(&with_query(

@@ -1,5 +1,7 @@
 //! `application/problem+json` (RFC 9457) with a stable `code`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What a refused request is answered with.
@@ -22,6 +24,9 @@ pub struct Problem {
     /// Every fault of a definition, when the code is `invalid_workflow`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// Further members of some codes, such as `execution_id`.
+    #[serde(flatten)]
+    pub members: BTreeMap<String, serde_json::Value>,
 }
 
 /// One fault of a workflow definition.

@@ -256,6 +256,135 @@ impl NodeState {
     }
 }
 
+/// An execution in a list: all but what may be large.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExecutionSummary {
+    /// Its identifier.
+    pub id: ExecutionId,
+    /// The same, under the name other calls use.
+    pub execution_id: ExecutionId,
+    /// What it performs.
+    pub workflow_id: WorkflowId,
+    /// Name of that workflow.
+    pub workflow_name: String,
+    /// The version it pins.
+    pub workflow_version: u32,
+    /// A name given by whoever started it.
+    pub name: Option<String>,
+    /// Labels given by whoever started it.
+    pub labels: BTreeMap<String, String>,
+    /// Where it stands.
+    pub status: ExecutionStatus,
+    /// Nodes that have ended, however.
+    pub completed_nodes: u32,
+    /// Nodes in all.
+    pub total_nodes: u32,
+    /// Phase of the node that began last, where its definition names one.
+    pub current_phase: Option<String>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+    /// From start to end, in seconds.
+    pub duration_s: Option<f64>,
+    /// Who started it.
+    pub started_by: String,
+    /// Events in its stream so far.
+    pub seq: u64,
+}
+
+impl ExecutionSummary {
+    /// What a committed event of this execution's stream does to it, as far as events alone tell: its
+    /// counts of nodes stay. An event it has had already does nothing.
+    ///
+    /// # Errors
+    /// When the event's `data` is not of the shape its type calls for.
+    pub fn apply(&mut self, event: &Event) -> Result<(), serde_json::Error> {
+        if event.execution_id != Some(self.id) || event.seq <= self.seq {
+            return Ok(());
+        }
+        let course = Course {
+            status: &mut self.status,
+            total_nodes: &mut self.total_nodes,
+            started_at: &mut self.started_at,
+            completed_at: &mut self.completed_at,
+            duration_s: &mut self.duration_s,
+        };
+        course.apply(&event.body()?, event.timestamp);
+        self.seq = event.seq;
+        Ok(())
+    }
+}
+
+impl From<&Execution> for ExecutionSummary {
+    fn from(execution: &Execution) -> Self {
+        Self {
+            id: execution.id,
+            execution_id: execution.execution_id,
+            workflow_id: execution.workflow_id,
+            workflow_name: execution.workflow_name.clone(),
+            workflow_version: execution.workflow_version,
+            name: execution.name.clone(),
+            labels: execution.labels.clone(),
+            status: execution.status,
+            completed_nodes: execution.completed_nodes,
+            total_nodes: execution.total_nodes,
+            current_phase: execution.current_phase.clone(),
+            started_at: execution.started_at,
+            completed_at: execution.completed_at,
+            duration_s: execution.duration_s,
+            started_by: execution.started_by.clone(),
+            seq: execution.seq,
+        }
+    }
+}
+
+/// How far an execution as a whole has come: what is the same in lists and in full.
+struct Course<'a> {
+    status: &'a mut ExecutionStatus,
+    total_nodes: &'a mut u32,
+    started_at: &'a mut Option<Timestamp>,
+    completed_at: &'a mut Option<Timestamp>,
+    duration_s: &'a mut Option<f64>,
+}
+
+impl Course<'_> {
+    /// Events about nodes do nothing.
+    fn apply(mut self, body: &EventBody, at: Timestamp) {
+        match body {
+            EventBody::WorkflowStarted(started) => {
+                *self.status = ExecutionStatus::Running;
+                *self.started_at = Some(at);
+                *self.total_nodes = started.total_nodes;
+            }
+            EventBody::WorkflowPaused(_) => *self.status = ExecutionStatus::Paused,
+            EventBody::WorkflowResumed(_) => {
+                *self.status = ExecutionStatus::Running;
+                *self.completed_at = None;
+                *self.duration_s = None;
+            }
+            EventBody::WorkflowCompleted(ended) => {
+                self.end(ExecutionStatus::Completed, at, ended.duration_s);
+            }
+            EventBody::WorkflowFailed(ended) => {
+                self.end(ExecutionStatus::Failed, at, ended.duration_s);
+            }
+            EventBody::WorkflowCancelled(_) => {
+                let duration_s = self.started_at.map_or(0.0, |start| at.since_s(start));
+                self.end(ExecutionStatus::Cancelled, at, duration_s);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, status: ExecutionStatus, at: Timestamp, duration_s: f64) {
+        *self.status = status;
+        *self.completed_at = Some(at);
+        *self.duration_s = Some(duration_s);
+    }
+}
+
 /// One performance of a workflow version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -295,7 +424,7 @@ pub struct Execution {
     pub started_by: String,
     /// Events in its stream so far.
     pub seq: u64,
-    /// Its nodes in definition order. Empty in lists.
+    /// Its nodes in definition order.
     #[serde(default)]
     pub node_states: Vec<NodeState>,
 }
@@ -317,37 +446,18 @@ impl Execution {
 
     /// The same for an event that has no place in a stream yet; leaves `seq` alone.
     pub fn apply_body(&mut self, node: Option<&NodeId>, body: &EventBody, at: Timestamp) {
-        match body {
-            EventBody::WorkflowStarted(started) => {
-                self.status = ExecutionStatus::Running;
-                self.started_at = Some(at);
-                self.params.clone_from(&started.params);
-                self.total_nodes = started.total_nodes;
-            }
-            EventBody::WorkflowPaused(_) => self.status = ExecutionStatus::Paused,
-            EventBody::WorkflowResumed(_) => {
-                self.status = ExecutionStatus::Running;
-                self.completed_at = None;
-                self.duration_s = None;
-            }
-            EventBody::WorkflowCompleted(ended) => {
-                self.end(ExecutionStatus::Completed, at, ended.duration_s);
-            }
-            EventBody::WorkflowFailed(ended) => {
-                self.end(ExecutionStatus::Failed, at, ended.duration_s);
-            }
-            EventBody::WorkflowCancelled(_) => {
-                let duration_s = self.started_at.map_or(0.0, |start| at.since_s(start));
-                self.end(ExecutionStatus::Cancelled, at, duration_s);
-            }
-            _ => self.apply_to_node(node, body, at),
+        if let EventBody::WorkflowStarted(started) = body {
+            self.params.clone_from(&started.params);
         }
-    }
-
-    fn end(&mut self, status: ExecutionStatus, at: Timestamp, duration_s: f64) {
-        self.status = status;
-        self.completed_at = Some(at);
-        self.duration_s = Some(duration_s);
+        let course = Course {
+            status: &mut self.status,
+            total_nodes: &mut self.total_nodes,
+            started_at: &mut self.started_at,
+            completed_at: &mut self.completed_at,
+            duration_s: &mut self.duration_s,
+        };
+        course.apply(body, at);
+        self.apply_to_node(node, body, at);
     }
 
     fn apply_to_node(&mut self, node: Option<&NodeId>, body: &EventBody, at: Timestamp) {

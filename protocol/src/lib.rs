@@ -19,7 +19,7 @@ pub mod ws;
 
 pub use error::Problem;
 pub use event::{Event, EventBody, EventType};
-pub use execution::{Execution, ExecutionStatus, NodeState, NodeStatus};
+pub use execution::{Execution, ExecutionStatus, ExecutionSummary, NodeState, NodeStatus};
 pub use id::{ExecutionId, NodeId, TestRunId, UserId, WorkflowId};
 pub use time::Timestamp;
 pub use topic::{Cursor, Stream, Topic};

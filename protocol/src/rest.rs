@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Execution, Timestamp};
+use crate::{Event, ExecutionSummary, Timestamp};
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,10 +67,10 @@ pub struct ReadinessCheck {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Overview {
-    /// Executions that have not ended, newest first, at most 50; without node states.
-    pub running: Vec<Execution>,
-    /// The newest that have ended, at most 20; without node states.
-    pub recent: Vec<Execution>,
+    /// Executions that have not ended, newest first, at most 50.
+    pub running: Vec<ExecutionSummary>,
+    /// The newest that have ended, at most 20.
+    pub recent: Vec<ExecutionSummary>,
     /// How many workflows there are.
     pub workflows: u64,
     /// Counts over the last 24 hours.

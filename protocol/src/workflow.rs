@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Execution, ExecutionId, NodeId, Timestamp, WorkflowId, error::Fault};
+use crate::{ExecutionId, ExecutionSummary, NodeId, Timestamp, WorkflowId, error::Fault};
 
 /// A workflow in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,9 +24,9 @@ pub struct Workflow {
     pub created_at: Timestamp,
     /// When its newest version was made.
     pub updated_at: Timestamp,
-    /// Its newest execution, without node states.
+    /// Its newest execution.
     #[serde(default)]
-    pub last_execution: Option<Execution>,
+    pub last_execution: Option<ExecutionSummary>,
 }
 
 /// One version of a workflow in full.

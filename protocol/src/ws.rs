@@ -121,7 +121,7 @@ pub enum ServerFrame {
         id: String,
         /// Events after this follow.
         position: u64,
-        /// `Execution`, `Page<Execution>`, `TestRun`, `ActorTree`, ... as the topic calls for.
+        /// `Execution`, `Page<ExecutionSummary>`, `TestRun`, `ActorTree`, ... as the topic calls for.
         data: Box<RawValue>,
     },
     /// Something happened.

@@ -10,7 +10,6 @@ use std::{
 
 use actix_rt::Arbiter;
 use actix_web::{
-    HttpServer,
     dev::ServerHandle,
     middleware::from_fn,
     web::{self, Data},
@@ -36,17 +35,13 @@ use crate::{
     config::Config,
     demo, error,
     executor::{self, at_work::AtWork, orphans, slots::Slots},
-    http,
+    http::{self, body::Intake, server},
     services::Services,
     store::{Store, StoreError, StoreOptions, marker},
     telemetry::Metrics,
     ws::{self, Sessions},
 };
 
-/// Largest body a request may have, bytes: a definition of the largest size and some JSON around it.
-const LARGEST_BODY: usize = 2 * 1024 * 1024;
-/// What may wait to be written to a connection before more of a body is asked for, bytes.
-const WRITE_BUFFER: usize = 1024;
 /// How long answers under way, and connections that only idle, may hold up a stop, seconds. Less
 /// than the whole stop may take, so that the journal is closed in any case.
 const ANSWERS_GRACE_S: u64 = 3;
@@ -297,35 +292,36 @@ fn serve_on(
     let methods = Data::new(error::RouteMethods::from_openapi(
         &http::openapi::description(),
     ));
-    let server = HttpServer::new(move || {
+    let stall = Duration::from_secs_f64(config.stall_timeout_s);
+    let options = server::Options {
+        workers: config.http_workers,
+        limits: server::Limits::of_this_process(config.command_slots, config.max_connections),
+        patience: server::Patience {
+            idle: Duration::from_secs_f64(config.idle_timeout_s),
+            stall,
+        },
+        grace_s: ANSWERS_GRACE_S,
+    };
+    let intake = Data::new(Intake::new(stall));
+    let server = server::serve(listener, options, move || {
         actix_web::App::new()
             .app_data(app.clone())
             .app_data(auth.clone())
             .app_data(assets.clone())
             .app_data(methods.clone())
-            .app_data(error::json_config(LARGEST_BODY))
+            .app_data(intake.clone())
             .app_data(error::path_config())
             .app_data(error::query_config())
-            .app_data(web::PayloadConfig::new(LARGEST_BODY))
             .wrap(from_fn(auth::protect))
             .wrap(auth::cors(&origins))
             .wrap(from_fn(auth::guard_host))
             .wrap(from_fn(error::routing_problems))
             .wrap(from_fn(http::middleware::observe))
+            .wrap(from_fn(server::watch))
             .configure(http::configure)
             .default_service(web::to(assets::serve))
-    });
-    Ok(server
-        .workers(config.http_workers)
-        // Without it a small frame may wait 40 ms for the one before it to be acknowledged.
-        .tcp_nodelay(true)
-        // A body is polled while less than this waits to be written, so that is what a client that
-        // stops reading leaves here, besides the piece that it does not take.
-        .h1_write_buffer_size(WRITE_BUFFER)
-        .disable_signals()
-        .shutdown_timeout(ANSWERS_GRACE_S)
-        .listen(listener)?
-        .run())
+    })?;
+    Ok(server)
 }
 
 impl Server {

@@ -87,6 +87,12 @@ pub struct Config {
     pub log_filter: String,
     /// Threads that serve HTTP.
     pub http_workers: usize,
+    /// Most connections; what the limit of open files and a sensible bound allow when none.
+    pub max_connections: Option<usize>,
+    /// How long a connection may wait for its next request, seconds.
+    pub idle_timeout_s: f64,
+    /// How long a client that sends or takes nothing is waited for, seconds.
+    pub stall_timeout_s: f64,
     /// Commands that may run at once.
     pub command_slots: usize,
     /// Longest time a stop may take, seconds.
@@ -117,6 +123,9 @@ impl Default for Config {
             log_format: LogFormat::default(),
             log_filter: "info,actix_server=warn,sea_orm_migration=warn".into(),
             http_workers: cores.min(4),
+            max_connections: None,
+            idle_timeout_s: 60.0,
+            stall_timeout_s: 15.0,
             command_slots: (cores * 2).max(4),
             shutdown_s: 8.0,
             suites: Vec::new(),

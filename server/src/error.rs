@@ -9,7 +9,7 @@ use actix_web::{
     Error, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    error::{JsonPayloadError, PathError, QueryPayloadError},
+    error::{PathError, QueryPayloadError},
     http::{Method, StatusCode, header},
     middleware::Next,
     web,
@@ -30,6 +30,7 @@ pub struct ApiError {
     detail: String,
     faults: Vec<Fault>,
     header: Option<(&'static str, Box<str>)>,
+    members: Option<Box<BTreeMap<String, serde_json::Value>>>,
 }
 
 impl ApiError {
@@ -40,7 +41,16 @@ impl ApiError {
             detail: detail.into(),
             faults: Vec::new(),
             header: None,
+            members: None,
         }
+    }
+
+    /// With a further member, such as the identifier of what it is about.
+    #[must_use]
+    pub fn with_member(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        let members = self.members.get_or_insert_default();
+        members.insert(name.to_owned(), value.into());
+        self
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<Box<str>>) -> Self {
@@ -80,6 +90,24 @@ impl ApiError {
         let detail = format!("{method} is not among the methods of this path: {allowed}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
             .with_header("allow", allowed)
+    }
+
+    /// 408: the body came too slowly; the connection is closed.
+    #[must_use]
+    pub fn body_too_slow() -> Self {
+        let detail = "the body came too slowly";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+            .with_header("connection", "close")
+    }
+
+    /// 431: the head of a request is larger than `most` bytes.
+    #[must_use]
+    pub fn head_too_large(most: usize) -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head_too_large",
+            format!("the head of a request may have {most} bytes"),
+        )
     }
 
     /// 409: it cannot be done in the present state.
@@ -133,14 +161,24 @@ impl ApiError {
     /// 422 with every fault of an execution's parameters.
     #[must_use]
     pub fn invalid_params(faults: Vec<Fault>) -> Self {
+        Self::with_faults("invalid_params", faults)
+    }
+
+    fn with_faults(code: &'static str, faults: Vec<Fault>) -> Self {
         let texts: Vec<_> = faults
             .iter()
             .map(|fault| format!("{}: {}", fault.path, fault.message))
             .collect();
         Self {
             faults,
-            ..Self::invalid("invalid_params", texts.join("; "))
+            ..Self::invalid(code, texts.join("; "))
         }
+    }
+
+    /// 422 with every field that is not within its limits.
+    #[must_use]
+    pub fn invalid_fields(faults: Vec<Fault>) -> Self {
+        Self::with_faults("invalid_body", faults)
     }
 
     /// 429: try again in `retry_after_s` seconds.
@@ -194,6 +232,7 @@ impl ApiError {
             detail: self.detail.clone(),
             error: title,
             faults: self.faults.clone(),
+            members: self.members.as_deref().cloned().unwrap_or_default(),
         }
     }
 }
@@ -247,27 +286,6 @@ impl ResponseError for ApiError {
             Ok(body) => response.body(body),
             Err(_) => response.finish(),
         }
-    }
-}
-
-/// Takes JSON bodies up to `limit` bytes; anything else is a problem.
-#[must_use]
-pub fn json_config(limit: usize) -> web::JsonConfig {
-    web::JsonConfig::default()
-        .limit(limit)
-        .error_handler(move |error, _| json_error(&error, limit).into())
-}
-
-fn json_error(error: &JsonPayloadError, limit: usize) -> ApiError {
-    match error {
-        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
-            ApiError::too_large(format!("a body may have {limit} bytes"))
-        }
-        JsonPayloadError::ContentType => {
-            ApiError::unsupported_media_type("this call takes application/json")
-        }
-        JsonPayloadError::Deserialize(error) => ApiError::from_json(error),
-        other => ApiError::bad_request("unreadable_body", other.to_string()),
     }
 }
 
@@ -356,14 +374,25 @@ pub async fn routing_problems(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use actix_web::{App, middleware::from_fn, test};
     use serde::Deserialize;
 
     use super::*;
+    use crate::http::body::{Anybody, Content, Intake, Json, Sent};
 
     #[derive(Deserialize)]
     struct Body {
         count: u8,
+    }
+
+    impl Content for Body {
+        const LIMIT: usize = 64;
+
+        fn check(&self) -> Result<(), ApiError> {
+            Ok(())
+        }
     }
 
     async fn answer(request: test::TestRequest) -> (StatusCode, Option<String>, Problem) {
@@ -371,20 +400,23 @@ mod tests {
         item.post = Some(utoipa::openapi::path::Operation::new());
         let mut api = utoipa::openapi::OpenApi::default();
         api.paths.paths.insert("/api/things/{id}".into(), item);
-        let app = test::init_service(
-            App::new()
-                .app_data(json_config(64))
-                .app_data(path_config())
-                .app_data(query_config())
-                .app_data(web::Data::new(RouteMethods::from_openapi(&api)))
-                .wrap(from_fn(routing_problems))
-                .service(web::resource("/api/things/{id}").route(web::post().to(
-                    |_: web::Path<u32>, _: web::Query<Body>, body: web::Json<Body>| async move {
-                        HttpResponse::Ok().body(body.count.to_string())
-                    },
-                ))),
-        )
-        .await;
+        let app =
+            test::init_service(
+                App::new()
+                    .app_data(path_config())
+                    .app_data(query_config())
+                    .app_data(web::Data::new(Intake::new(Duration::from_secs(5))))
+                    .app_data(web::Data::new(RouteMethods::from_openapi(&api)))
+                    .wrap(from_fn(routing_problems))
+                    .service(web::resource("/api/things/{id}").route(web::post().to(
+                        |_: web::Path<u32>,
+                         _: web::Query<Body>,
+                         sent: Sent<Anybody, Json<Body>>| async move {
+                            HttpResponse::Ok().body(sent.body.0.count.to_string())
+                        },
+                    ))),
+            )
+            .await;
         let response = test::call_service(&app, request.to_request()).await;
         let status = response.status();
         let allow = response
@@ -446,6 +478,16 @@ mod tests {
         assert_eq!(allow.as_deref(), Some("POST"));
         assert_eq!(problem.code, "method_not_allowed");
         assert_eq!(problem.title, "Method not allowed");
+    }
+
+    #[actix_web::test]
+    async fn a_problem_carries_further_members_beside_its_own() {
+        let error = ApiError::unavailable("execution_unavailable", "ask later")
+            .with_member("execution_id", "0199c0a0");
+        let text = serde_json::to_string(&error.problem()).unwrap();
+        assert!(text.contains(r#""execution_id":"0199c0a0""#), "{text}");
+        let problem: Problem = serde_json::from_str(&text).unwrap();
+        assert_eq!(problem, error.problem());
     }
 
     #[actix_web::test]

@@ -79,7 +79,8 @@ pub struct Builder {
     config: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
-    ignored_signal: Option<&'static str>,
+    /// Shell text that its process begins with.
+    prelude: String,
 }
 
 impl Builder {
@@ -113,8 +114,15 @@ impl Builder {
 
     /// The server is started with this signal ignored.
     #[must_use]
-    pub const fn ignoring(mut self, signal: &'static str) -> Self {
-        self.ignored_signal = Some(signal);
+    pub fn ignoring(mut self, signal: &str) -> Self {
+        self.prelude += &format!("trap '' {signal}; ");
+        self
+    }
+
+    /// Lets it have so many files open at once, and no more.
+    #[must_use]
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.prelude += &format!("ulimit -n {most}; ");
         self
     }
 
@@ -165,7 +173,7 @@ impl Server {
             config: String::new(),
             args: Vec::new(),
             env: Vec::new(),
-            ignored_signal: None,
+            prelude: String::new(),
         }
     }
 
@@ -214,11 +222,11 @@ impl Server {
             command.arg("--config");
             command.arg(self.folder.path().join("limelight.toml"));
         }
-        if let Some(signal) = self.settings.ignored_signal {
-            command = ignoring(signal, &command);
+        command.args(&self.settings.args);
+        if !self.settings.prelude.is_empty() {
+            command = after(&self.settings.prelude, &command);
         }
         let mut child = command
-            .args(&self.settings.args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(self.stderr_path())?)
@@ -411,12 +419,12 @@ pub fn clean_command() -> Result<Command> {
     Ok(command)
 }
 
-/// The same command, started with a signal ignored, which what it executes inherits.
-fn ignoring(signal: &str, command: &Command) -> Command {
+/// The same command, executed by a shell after this text: what that sets, it inherits.
+fn after(prelude: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell
         .arg("-c")
-        .arg(format!("trap '' {signal}; exec \"$0\" \"$@\""))
+        .arg(format!("{prelude} exec \"$0\" \"$@\""))
         .arg(command.get_program())
         .args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use limelight_protocol::{Execution, ExecutionStatus, rest::Page};
+use limelight_protocol::{ExecutionStatus, ExecutionSummary, rest::Page};
 use limelight_tests::{
     Server, WsClient,
     server::{clean_command, repository, stdout_of},
@@ -53,7 +53,7 @@ async fn a_followed_run_shows_its_output_and_exits_as_it_ended() -> Result<()> {
     // By its name, now that it is there; and without --follow it only starts.
     let done = output(run(&server, &["hello"])?).await?;
     stdout_of(&done)?;
-    let list: Page<Execution> = server.api()?.read("/api/executions").await?;
+    let list: Page<ExecutionSummary> = server.api()?.read("/api/executions").await?;
     ensure!(list.items.len() == 3, "{list:?}");
     Ok(())
 }

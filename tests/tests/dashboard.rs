@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use limelight_protocol::{Execution, ExecutionStatus, rest::Page};
+use limelight_protocol::{Execution, ExecutionStatus, ExecutionSummary, rest::Page};
 use limelight_tests::{Api, Browser, Database, Server, browser::test_id, eventually};
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ async fn a_user_signs_in_by_link_and_runs_the_demonstration() -> Result<()> {
 
     let token = server.token("vera", limelight_protocol::auth::Role::Viewer)?;
     let api = Api::new(&server.url(), Some(token))?;
-    let list: Page<Execution> = api.read("/api/executions").await?;
+    let list: Page<ExecutionSummary> = api.read("/api/executions").await?;
     ensure!(list.items.len() == 1 && list.items[0].status == ExecutionStatus::Completed);
     ensure!(list.items[0].started_by == "admin", "{list:?}");
     no_console_errors(&browser).await

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use limelight_protocol::{
-    Event, EventType, Execution,
+    Event, EventType, Execution, ExecutionSummary,
     rest::Page,
     ws::{ClientFrame, GapReason, MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS, ServerFrame},
 };
@@ -146,7 +146,7 @@ async fn a_snapshot_and_the_events_after_it_make_the_whole(database: Database) -
     all.send_text(r#"{"type":"subscribe","id":"b","topic":"executions","snapshot":true}"#)
         .await?;
     let (_, data) = snapshot(&mut all).await?;
-    let page: Page<Execution> = serde_json::from_str(&data)?;
+    let page: Page<ExecutionSummary> = serde_json::from_str(&data)?;
     ensure!(
         page.items.iter().any(|execution| execution.id == id),
         "{data}"

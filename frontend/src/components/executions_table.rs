@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use limelight_protocol::Execution;
+use limelight_protocol::ExecutionSummary;
 use yew::prelude::*;
 use yew_router::prelude::*;
 
@@ -16,7 +16,7 @@ use crate::app::Route;
 #[derive(Properties, PartialEq)]
 pub struct ExecutionsTableProps {
     /// What is in it.
-    pub executions: Rc<Vec<Execution>>,
+    pub executions: Rc<Vec<ExecutionSummary>>,
     /// What it is.
     pub caption: AttrValue,
     /// Whether every row is of the same workflow.
@@ -53,7 +53,7 @@ pub fn ExecutionsTable(props: &ExecutionsTableProps) -> Html {
 
 #[derive(Properties, PartialEq)]
 struct RowProps {
-    execution: Execution,
+    execution: ExecutionSummary,
     one_workflow: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use limelight_protocol::{Execution, ExecutionStatus, Topic, rest::Page};
+use limelight_protocol::{ExecutionStatus, ExecutionSummary, Topic, rest::Page};
 use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 use yew_router::prelude::*;
@@ -44,7 +44,7 @@ pub fn ExecutionsPage() -> Html {
         limit: PAGE,
     };
     let fetch = |query: ExecutionQuery| async move { api::executions(&query).await };
-    let page = use_merged(query, fetch, |known: &Page<Execution>, fresh| Page {
+    let page = use_merged(query, fetch, |known: &Page<ExecutionSummary>, fresh| Page {
         items: merge(&known.items, fresh.items),
         ..fresh
     });
@@ -90,7 +90,7 @@ pub fn ExecutionsPage() -> Html {
     }
 }
 
-fn list(page: &Page<Execution>, status: &str, cursors: &UseStateHandle<Cursors>) -> Html {
+fn list(page: &Page<ExecutionSummary>, status: &str, cursors: &UseStateHandle<Cursors>) -> Html {
     if page.items.is_empty() && cursors.is_first() {
         return match status {
             "" => html! {

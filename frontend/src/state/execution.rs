@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn with_nodes(nodes: &[&str], seq: u64) -> Execution {
-        let mut execution = execution(1, "running", seq);
+        let mut execution: Execution = execution(1, "running", seq);
         let ids = nodes.iter().map(|id| NodeId::new(id).unwrap());
         execution.node_states = ids.map(NodeState::new).collect();
         execution

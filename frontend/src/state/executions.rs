@@ -1,10 +1,10 @@
 //! Lists of executions, kept current by events and refreshed where events do not tell enough.
 
-use limelight_protocol::{Event, EventType, Execution, rest::Overview};
+use limelight_protocol::{Event, EventType, ExecutionSummary, rest::Overview};
 
 /// Applies events to the executions of a list. Whether the server has to be asked again: a list
 /// carries no node states, so events alone move neither its counts nor bring in new executions.
-pub fn fold<'a>(executions: impl Iterator<Item = &'a mut Execution>, events: &[Event]) {
+pub fn fold<'a>(executions: impl Iterator<Item = &'a mut ExecutionSummary>, events: &[Event]) {
     for execution in executions {
         for event in events {
             // An event of a shape this version does not know changes nothing here.
@@ -24,7 +24,10 @@ pub fn needs_refresh(events: &[Event]) -> bool {
 }
 
 /// A fresh list, in which no execution falls back behind what events have told already.
-pub fn merge(known: &[Execution], mut fresh: Vec<Execution>) -> Vec<Execution> {
+pub fn merge(
+    known: &[ExecutionSummary],
+    mut fresh: Vec<ExecutionSummary>,
+) -> Vec<ExecutionSummary> {
     for execution in &mut fresh {
         let newer = known
             .iter()
@@ -57,7 +60,7 @@ pub fn fold_overview(overview: &mut Overview, events: &[Event]) {
 /// A fresh overview, without falling back.
 pub fn merge_overview(known: Option<&Overview>, fresh: Overview) -> Overview {
     let Some(known) = known else { return fresh };
-    let all: Vec<Execution> = known.running.iter().chain(&known.recent).cloned().collect();
+    let all: Vec<_> = known.running.iter().chain(&known.recent).cloned().collect();
     let mut merged = Overview {
         running: merge(&all, fresh.running),
         recent: merge(&all, fresh.recent),
@@ -70,11 +73,12 @@ pub fn merge_overview(known: Option<&Overview>, fresh: Overview) -> Overview {
 #[cfg(test)]
 pub mod tests {
     use limelight_protocol::{ExecutionStatus, rest::DayCounts};
+    use serde::de::DeserializeOwned;
 
     use super::*;
 
-    /// An execution as lists carry it, for tests.
-    pub fn execution(number: u32, status: &str, seq: u64) -> Execution {
+    /// An execution, in full or as lists carry it, for tests.
+    pub fn execution<T: DeserializeOwned>(number: u32, status: &str, seq: u64) -> T {
         let id = format!("0199c0a0-0000-7000-8000-{number:012}");
         serde_json::from_str(&format!(
             r#"{{"id":"{id}","execution_id":"{id}","workflow_id":"{id}","workflow_name":"demo",
@@ -97,7 +101,7 @@ pub mod tests {
         .unwrap()
     }
 
-    fn overview(running: Vec<Execution>, recent: Vec<Execution>) -> Overview {
+    fn overview(running: Vec<ExecutionSummary>, recent: Vec<ExecutionSummary>) -> Overview {
         Overview {
             running,
             recent,
@@ -125,7 +129,7 @@ pub mod tests {
         let mut known = overview(vec![execution(1, "running", 3)], vec![]);
         let done = event(1, 9, "workflow:failed", None, r#"{"duration_s":2.0}"#);
         fold_overview(&mut known, &[done]);
-        let mut late = execution(1, "running", 7);
+        let mut late: ExecutionSummary = execution(1, "running", 7);
         late.completed_nodes = 3;
         let merged = merge_overview(Some(&known), overview(vec![late], vec![]));
         assert!(merged.running.is_empty());

@@ -45,6 +45,20 @@ impl Caller {
         }
     }
 
+    /// Whom [`super::protect`] found behind a request.
+    ///
+    /// # Errors
+    /// 401 when it found nobody.
+    pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let caller = request.extensions().get::<Self>().cloned();
+        caller.ok_or_else(|| {
+            ApiError::unauthorized(
+                "unauthenticated",
+                "nobody is known to be behind this request",
+            )
+        })
+    }
+
     /// Goes on only when the caller may do what `role` may.
     ///
     /// # Errors
@@ -70,13 +84,7 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let caller = request.extensions().get::<Self>().cloned();
-        ready(caller.ok_or_else(|| {
-            ApiError::unauthorized(
-                "unauthenticated",
-                "nobody is known to be behind this request",
-            )
-        }))
+        ready(Self::of(request))
     }
 }
 

@@ -9,7 +9,11 @@ use limelight_protocol::{
 };
 
 use super::{Auth, Caller, UserRecord, cookie, password, throttle::Key};
-use crate::{clock, error::ApiError};
+use crate::{
+    clock,
+    error::ApiError,
+    http::body::{Anybody, Json, Sent},
+};
 
 /// Registers the routes.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -35,7 +39,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 pub async fn login(
     request: HttpRequest,
     auth: web::Data<Auth>,
-    body: web::Json<Login>,
+    sent: Sent<Anybody, Json<Login>>,
 ) -> Result<HttpResponse, ApiError> {
     auth.origins.check_when_present(&request)?;
     let now = Instant::now();
@@ -43,7 +47,8 @@ pub async fn login(
     if let Some(peer) = request.peer_addr() {
         keys.push(Key::peer(peer.ip()));
     }
-    if let Login::Password { username, .. } = &*body {
+    let Json(login) = sent.body;
+    if let Login::Password { username, .. } = &login {
         // A long name is another one under its beginning, so that the map stays small.
         keys.push(Key::User(username.chars().take(128).collect()));
     }
@@ -52,7 +57,7 @@ pub async fn login(
             .take(key.clone(), now)
             .map_err(ApiError::too_many)?;
     }
-    let user = match body.into_inner() {
+    let user = match login {
         Login::Code { code } => by_code(&auth, &code).await?,
         Login::Password { username, password } => by_password(&auth, &username, password).await?,
     };

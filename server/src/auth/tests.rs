@@ -14,7 +14,8 @@ use serde_json::json;
 
 use super::{revocation::Ended, users::Answer, *};
 use crate::{
-    error::{json_config, routing_problems},
+    error::routing_problems,
+    http::body::Intake,
     store::revoked::{Revoked, RevokedMark},
 };
 
@@ -99,7 +100,9 @@ async fn call(auth: &web::Data<Auth>, request: TestRequest) -> ServiceResponse {
     let app = test::init_service(
         App::new()
             .app_data(auth.clone())
-            .app_data(json_config(4096))
+            .app_data(web::Data::new(Intake::new(std::time::Duration::from_secs(
+                5,
+            ))))
             .configure(endpoints::configure)
             .route("/api/things", web::route().to(echo))
             .route("/api/admin", web::get().to(admin_only))

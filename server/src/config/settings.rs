@@ -67,6 +67,15 @@ pub struct Settings {
     /// Threads that serve HTTP [default: cores, at most 4; env: LIMELIGHT_HTTP_WORKERS]
     #[arg(long, value_name = "N")]
     pub http_workers: Option<usize>,
+    /// Most connections [default: by the limit of open files, at most 8192; env: LIMELIGHT_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<usize>,
+    /// How long a connection may wait for its next request [default: 60; env: LIMELIGHT_IDLE_TIMEOUT_S]
+    #[arg(long, value_name = "SECONDS")]
+    pub idle_timeout_s: Option<f64>,
+    /// How long a client that sends or takes nothing is waited for [default: 15; env: LIMELIGHT_STALL_TIMEOUT_S]
+    #[arg(long, value_name = "SECONDS")]
+    pub stall_timeout_s: Option<f64>,
     /// Commands that may run at once [default: twice the cores, at least 4; env: LIMELIGHT_COMMAND_SLOTS]
     #[arg(long, value_name = "N")]
     pub command_slots: Option<usize>,
@@ -155,6 +164,9 @@ impl Settings {
             log_format: chosen(get, "LIMELIGHT_LOG_FORMAT")?,
             log_filter: get("LIMELIGHT_LOG"),
             http_workers: parsed(get, "LIMELIGHT_HTTP_WORKERS")?,
+            max_connections: parsed(get, "LIMELIGHT_MAX_CONNECTIONS")?,
+            idle_timeout_s: parsed(get, "LIMELIGHT_IDLE_TIMEOUT_S")?,
+            stall_timeout_s: parsed(get, "LIMELIGHT_STALL_TIMEOUT_S")?,
             command_slots: parsed(get, "LIMELIGHT_COMMAND_SLOTS")?,
             shutdown_s: parsed(get, "LIMELIGHT_SHUTDOWN_S")?,
             suites: None,
@@ -182,6 +194,9 @@ impl Settings {
             log_format,
             log_filter,
             http_workers,
+            max_connections,
+            idle_timeout_s,
+            stall_timeout_s,
             command_slots,
             shutdown_s,
             suites,
@@ -214,6 +229,9 @@ impl Settings {
             log_format: self.log_format.unwrap_or_default(),
             log_filter: self.log_filter.unwrap_or(default.log_filter),
             http_workers: self.http_workers.unwrap_or(default.http_workers),
+            max_connections: self.max_connections,
+            idle_timeout_s: self.idle_timeout_s.unwrap_or(default.idle_timeout_s),
+            stall_timeout_s: self.stall_timeout_s.unwrap_or(default.stall_timeout_s),
             command_slots: self.command_slots.unwrap_or(default.command_slots),
             shutdown_s: self.shutdown_s.unwrap_or(default.shutdown_s),
             suites: self
@@ -320,6 +338,19 @@ fn check(config: &Config) -> anyhow::Result<()> {
     }
     ensure!(config.http_workers > 0, "http_workers must be above 0");
     ensure!(config.command_slots > 0, "command_slots must be above 0");
+    ensure!(
+        config.max_connections.is_none_or(|most| most >= 4),
+        "max_connections must be at least 4"
+    );
+    for (name, seconds) in [
+        ("idle_timeout_s", config.idle_timeout_s),
+        ("stall_timeout_s", config.stall_timeout_s),
+    ] {
+        ensure!(
+            (0.1..=86_400.0).contains(&seconds),
+            "{name} must be from 0.1 to 86400"
+        );
+    }
     ensure!(
         config.shutdown_s.is_finite() && (0.0..=3600.0).contains(&config.shutdown_s),
         "shutdown_s must be from 0 to 3600"

@@ -140,6 +140,9 @@ fn what_makes_no_sense_is_refused() {
         ("cors_origins = ['*']", "CORS origin"),
         ("http_workers = 0", "http_workers"),
         ("command_slots = 0", "command_slots"),
+        ("max_connections = 3", "max_connections"),
+        ("idle_timeout_s = 0", "idle_timeout_s"),
+        ("stall_timeout_s = nan", "stall_timeout_s"),
         ("shutdown_s = -1.0", "shutdown_s"),
         (
             "[[suites]]\nname = 'a'\nformat = 'tap'\ncommand = []",

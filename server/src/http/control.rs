@@ -2,18 +2,17 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{self, Bytes, ServiceConfig},
+    web::{self, ServiceConfig},
 };
 use limelight_engine::Command;
 use limelight_protocol::{
-    Execution, ExecutionId, Problem, WorkflowId,
-    auth::Role,
+    Execution, ExecutionId, ExecutionSummary, Problem, WorkflowId,
     rest::{Page, Verdict},
     workflow::{Execute, Started},
 };
 
 use super::{
-    body::optional_json,
+    body::{By, Operator, OptionalJson, Sent},
     executions::{NodePath, found, found_node},
 };
 use crate::{
@@ -124,10 +123,9 @@ impl From<ControlError> for ApiError {
 /// What controls of one execution answer.
 type Controlled = Result<web::Json<Execution>, ApiError>;
 /// What controls of all executions of a workflow answer.
-pub type ControlAll = Result<web::Json<Page<Execution>>, ApiError>;
+pub type ControlAll = Result<web::Json<Page<ExecutionSummary>>, ApiError>;
 
 async fn control(app: &App, caller: &Caller, id: ExecutionId, command: Command) -> Controlled {
-    caller.require(Role::Operator)?;
     found(app, caller, id).await?;
     app.coordinators.control(id, command).await?;
     Ok(web::Json(found(app, caller, id).await?))
@@ -143,7 +141,6 @@ pub async fn control_all(
     workflow: WorkflowId,
     command: Command,
 ) -> ControlAll {
-    caller.require(Role::Operator)?;
     let mut items = Vec::new();
     for id in app
         .services
@@ -152,7 +149,7 @@ pub async fn control_all(
         .await?
     {
         match app.coordinators.control(id, command.clone()).await {
-            Ok(execution) => items.push(execution),
+            Ok(execution) => items.push(ExecutionSummary::from(&execution)),
             Err(ControlError::Rejected(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -173,7 +170,11 @@ pub async fn control_all(
         (status = 404, description = "No such execution", body = Problem),
         (status = 409, description = "It is not running", body = Problem),
     ))]
-pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
+pub async fn pause(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<ExecutionId>,
+) -> Controlled {
     control(
         &app,
         &caller,
@@ -193,7 +194,11 @@ pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionI
         (status = 404, description = "No such execution", body = Problem),
         (status = 409, description = "It is not paused", body = Problem),
     ))]
-pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
+pub async fn resume(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<ExecutionId>,
+) -> Controlled {
     control(
         &app,
         &caller,
@@ -213,7 +218,11 @@ pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<Execution
         (status = 404, description = "No such execution", body = Problem),
         (status = 409, description = "It has ended", body = Problem),
     ))]
-pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionId>) -> Controlled {
+pub async fn cancel(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<ExecutionId>,
+) -> Controlled {
     control(
         &app,
         &caller,
@@ -236,7 +245,7 @@ pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<Execution
         (status = 404, description = "No such execution or node", body = Problem),
         (status = 409, description = "It has not failed", body = Problem),
     ))]
-pub async fn retry(app: web::Data<App>, caller: Caller, path: NodePath) -> Controlled {
+pub async fn retry(app: web::Data<App>, By(caller): By<Operator>, path: NodePath) -> Controlled {
     let (id, node) = found_node(&app, &caller, &path).await?;
     control(
         &app,
@@ -264,12 +273,11 @@ pub async fn retry(app: web::Data<App>, caller: Caller, path: NodePath) -> Contr
     ))]
 pub async fn approve(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, OptionalJson<Verdict>>,
     path: NodePath,
-    body: Bytes,
 ) -> Controlled {
+    let (caller, OptionalJson(Verdict { comment })) = (sent.caller, sent.body);
     let (id, node) = found_node(&app, &caller, &path).await?;
-    let Verdict { comment } = optional_json(&body)?;
     control(
         &app,
         &caller,
@@ -297,12 +305,11 @@ pub async fn approve(
     ))]
 pub async fn reject(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, OptionalJson<Verdict>>,
     path: NodePath,
-    body: Bytes,
 ) -> Controlled {
+    let (caller, OptionalJson(Verdict { comment })) = (sent.caller, sent.body);
     let (id, node) = found_node(&app, &caller, &path).await?;
-    let Verdict { comment } = optional_json(&body)?;
     control(
         &app,
         &caller,

@@ -10,7 +10,10 @@ use limelight_protocol::{
     workflow::{StartRun, Started},
 };
 
-use super::runs;
+use super::{
+    body::{Json, Operator, Sent},
+    runs,
+};
 use crate::{app::App, auth::Caller, clock, error::ApiError};
 
 const RUNNING: u64 = 50;
@@ -53,9 +56,8 @@ pub async fn overview(
     ))]
 pub async fn start(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, Json<StartRun>>,
     request: HttpRequest,
-    body: web::Json<StartRun>,
 ) -> Result<HttpResponse, ApiError> {
-    runs::start(app, caller, request, body).await
+    runs::start(app, sent, request).await
 }

@@ -5,13 +5,13 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use limelight_protocol::{
-    Execution, ExecutionId, ExecutionStatus, NodeId, NodeState, Problem, Stream, WorkflowId,
-    rest::Page,
+    Execution, ExecutionId, ExecutionStatus, ExecutionSummary, NodeId, NodeState, Problem, Stream,
+    WorkflowId, rest::Page,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::paging;
+use super::{content, paging};
 use crate::{
     app::App,
     auth::Caller,
@@ -61,14 +61,14 @@ pub struct Filter {
     cursor: Option<String>,
 }
 
-/// Executions, newest first, without node states.
+/// Executions, newest first, without parameters and node states.
 #[utoipa::path(get, path = "/api/executions", tag = "executions", params(Filter),
-    responses((status = 200, description = "A page", body = Page<Execution>)))]
+    responses((status = 200, description = "A page", body = Page<ExecutionSummary>)))]
 pub async fn list(
     app: web::Data<App>,
     caller: Caller,
     query: web::Query<Filter>,
-) -> Result<web::Json<Page<Execution>>, ApiError> {
+) -> Result<web::Json<Page<ExecutionSummary>>, ApiError> {
     let Filter {
         status,
         workflow_id,
@@ -77,6 +77,7 @@ pub async fn list(
         cursor,
     } = query.into_inner();
     let limit = paging::limit(limit)?;
+    content::search(search.as_deref())?;
     let filter = ExecutionFilter {
         status,
         workflow_id,
@@ -193,7 +194,9 @@ pub async fn events(
     id: web::Path<ExecutionId>,
     query: web::Query<After>,
 ) -> Result<HttpResponse, ApiError> {
-    found(&app, &caller, *id).await?;
+    if !app.services.store.has_execution(&caller, *id).await? {
+        return Err(not_found(*id));
+    }
     stream_page(&app, &caller, &Stream::Execution(*id), &query).await
 }
 
@@ -210,18 +213,17 @@ pub async fn found_node(
     path: &NodePath,
 ) -> Result<(ExecutionId, NodeId), ApiError> {
     let (id, name) = (path.0, &path.1);
-    let execution = found(app, caller, id).await?;
-    let node = execution
-        .node_states
-        .into_iter()
-        .find(|state| state.node_id.as_str() == name);
-    match node {
-        Some(state) => Ok((id, state.node_id)),
-        None => {
-            let detail = format!("execution {id} has no node {name:?}");
-            Err(ApiError::not_found("node_not_found", detail))
-        }
+    let store = &app.services.store;
+    if !store.has_execution(caller, id).await? {
+        return Err(not_found(id));
     }
+    if let Some(node) = NodeId::new(name)
+        && store.has_node(caller, id, &node).await?
+    {
+        return Ok((id, node));
+    }
+    let detail = format!("execution {id} has no node {name:?}");
+    Err(ApiError::not_found("node_not_found", detail))
 }
 
 /// A file that a node named.

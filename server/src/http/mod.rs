@@ -1,10 +1,13 @@
 //! The REST API: one file per resource, each with its routes and handlers.
 //!
-//! A handler extracts, checks the caller's role, makes one call, and answers. [`openapi`] is the
-//! description generated from them; a route that is not in it is not served.
+//! A handler extracts, makes one call, and answers. Who may call it is said by its first argument:
+//! [`body::By`], [`body::Sent`] where there is a body, or a `Caller` where everybody may who has
+//! signed in. [`openapi`] is the description generated from them; a route that is not in it is not
+//! served.
 
 pub mod actors;
-mod body;
+pub mod body;
+mod content;
 pub mod control;
 pub mod dashboard;
 pub mod events;
@@ -16,6 +19,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod paging;
 pub mod runs;
+pub mod server;
 pub mod test_runs;
 mod validation;
 pub mod workflows;

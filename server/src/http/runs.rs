@@ -5,13 +5,13 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 use limelight_protocol::{
-    Execution, ExecutionId, Problem,
-    auth::Role,
+    Execution, ExecutionId, ExecutionSummary, Problem,
     rest::Page,
     workflow::{Execute, StartRun, Started},
 };
 
 use super::{
+    body::{Json, Operator, Sent},
     control::{self, idempotency_key},
     executions::{self, Filter},
 };
@@ -30,12 +30,12 @@ pub fn configure(config: &mut ServiceConfig) {
 
 /// Runs, newest first; the same as `/api/executions`.
 #[utoipa::path(get, path = "/api/runs", tag = "runs", params(Filter),
-    responses((status = 200, description = "A page", body = Page<Execution>)))]
+    responses((status = 200, description = "A page", body = Page<ExecutionSummary>)))]
 pub async fn list(
     app: web::Data<App>,
     caller: Caller,
     query: web::Query<Filter>,
-) -> Result<web::Json<Page<Execution>>, ApiError> {
+) -> Result<web::Json<Page<ExecutionSummary>>, ApiError> {
     executions::list(app, caller, query).await
 }
 
@@ -49,17 +49,16 @@ pub async fn list(
     ))]
 pub async fn start(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, Json<StartRun>>,
     request: HttpRequest,
-    body: web::Json<StartRun>,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Operator)?;
+    let caller = sent.caller;
     let StartRun {
         workflow,
         params,
         name,
         labels,
-    } = body.into_inner();
+    } = sent.body.0;
     let store = &app.services.store;
     let unknown = || {
         ApiError::not_found(

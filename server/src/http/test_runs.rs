@@ -6,12 +6,14 @@ use actix_web::{
 };
 use limelight_protocol::{
     Problem, TestRunId,
-    auth::Role,
     rest::Page,
     testing::{RunSuite, Suite, TestRun, TestRunStatus},
 };
 
-use super::paging::{self, Paging};
+use super::{
+    body::{By, Json, Operator, Sent},
+    paging::{self, Paging},
+};
 use crate::{actors::test_runs::RunError, app::App, auth::Caller, error::ApiError};
 
 /// Registers the routes.
@@ -72,13 +74,11 @@ pub async fn list(
     ))]
 pub async fn start(
     app: web::Data<App>,
-    caller: Caller,
-    body: web::Json<RunSuite>,
+    sent: Sent<Operator, Json<RunSuite>>,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Operator)?;
     let run = app
         .test_runs
-        .start(&caller, &body.suite)
+        .start(&sent.caller, &sent.body.0.suite)
         .await
         .map_err(|error| match error {
             RunError::UnknownSuite(_) => ApiError::not_found("suite_not_found", error.to_string()),
@@ -98,10 +98,9 @@ pub async fn start(
     ))]
 pub async fn run_suite(
     app: web::Data<App>,
-    caller: Caller,
-    body: web::Json<RunSuite>,
+    sent: Sent<Operator, Json<RunSuite>>,
 ) -> Result<HttpResponse, ApiError> {
-    start(app, caller, body).await
+    start(app, sent).await
 }
 
 async fn found(app: &App, caller: &Caller, id: TestRunId) -> Result<TestRun, ApiError> {
@@ -137,10 +136,9 @@ pub async fn get(
     ))]
 pub async fn cancel(
     app: web::Data<App>,
-    caller: Caller,
+    By(caller): By<Operator>,
     id: web::Path<TestRunId>,
 ) -> Result<web::Json<TestRun>, ApiError> {
-    caller.require(Role::Operator)?;
     let run = found(&app, &caller, *id).await?;
     if run.status != TestRunStatus::Running || !app.test_runs.cancel(*id).await {
         return Err(ApiError::conflict(

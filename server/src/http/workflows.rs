@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
-    body::optional_json,
+    body::{Admin, By, Operator, OptionalJson, Sent, Source, Viewer},
     control::{ControlAll, control_all, idempotency_key, start},
     paging::{self, Paging},
     validation,
@@ -59,24 +59,28 @@ fn not_found(id: WorkflowId) -> ApiError {
 }
 
 /// Reads a definition that came as a body: YAML, or JSON, which is YAML too.
-async fn read(body: &Bytes) -> Result<(Definition, String), ApiError> {
-    let whole = |code: &str, message: String| {
-        ApiError::invalid_workflow(vec![Fault {
-            path: String::new(),
-            code: code.into(),
-            message,
-        }])
+async fn read(body: &Bytes) -> Result<Result<(Definition, String), Vec<Fault>>, ApiError> {
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text.to_owned(),
+        Err(error) => {
+            return Ok(Err(vec![Fault {
+                path: String::new(),
+                code: "not_utf8".to_owned(),
+                message: format!("the text is not UTF-8: {error}"),
+            }]));
+        }
     };
-    let text = std::str::from_utf8(body)
-        .map_err(|error| whole("not_utf8", format!("the text is not UTF-8: {error}")))?;
-    let read = validation::parse(text.to_owned()).await?;
-    let definition = read.map_err(ApiError::invalid_workflow)?;
-    Ok((definition, text.to_owned()))
+    let definition = validation::parse(text.clone()).await?;
+    Ok(definition.map(|definition| (definition, text)))
+}
+
+/// Reads a definition that must be free of faults.
+async fn accepted(body: &Bytes) -> Result<(Definition, String), ApiError> {
+    read(body).await?.map_err(ApiError::invalid_workflow)
 }
 
 /// Only admins define what programs run on the server.
 fn may_define(caller: &Caller, definition: &Definition) -> Result<(), ApiError> {
-    caller.require(Role::Operator)?;
     if definition.runs_commands() {
         caller.require(Role::Admin)?;
     }
@@ -142,11 +146,10 @@ pub async fn list(
     ))]
 pub async fn create(
     app: web::Data<App>,
-    caller: Caller,
-    body: Bytes,
+    sent: Sent<Operator, Source>,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Operator)?;
-    let (definition, source) = read(&body).await?;
+    let caller = sent.caller;
+    let (definition, source) = accepted(&sent.body.0).await?;
     may_define(&caller, &definition)?;
     let id = WorkflowId(Uuid::now_v7());
     app.services
@@ -206,11 +209,10 @@ async fn add_when_changed(
     ))]
 pub async fn import(
     app: web::Data<App>,
-    caller: Caller,
-    body: Bytes,
+    sent: Sent<Operator, Source>,
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
-    caller.require(Role::Operator)?;
-    let (definition, source) = read(&body).await?;
+    let caller = sent.caller;
+    let (definition, source) = accepted(&sent.body.0).await?;
     may_define(&caller, &definition)?;
     let store = &app.services.store;
     let id = match store
@@ -237,19 +239,8 @@ pub async fn import(
 #[utoipa::path(post, path = "/api/workflows/validate", tag = "workflows",
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, description = "The faults, if any", body = Validation)))]
-pub async fn validate(caller: Caller, body: Bytes) -> Result<web::Json<Validation>, ApiError> {
-    caller.require(Role::Viewer)?;
-    let faults = match std::str::from_utf8(&body) {
-        Ok(text) => match validation::parse(text.to_owned()).await? {
-            Ok(_) => Vec::new(),
-            Err(faults) => faults,
-        },
-        Err(error) => vec![Fault {
-            path: String::new(),
-            code: "not_utf8".to_owned(),
-            message: format!("the text is not UTF-8: {error}"),
-        }],
-    };
+pub async fn validate(sent: Sent<Viewer, Source>) -> Result<web::Json<Validation>, ApiError> {
+    let faults = read(&sent.body.0).await?.err().unwrap_or_default();
     Ok(web::Json(Validation {
         valid: faults.is_empty(),
         faults,
@@ -294,13 +285,12 @@ pub async fn get(
     ))]
 pub async fn update(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, Source>,
     id: web::Path<WorkflowId>,
-    body: Bytes,
 ) -> Result<web::Json<WorkflowDetail>, ApiError> {
-    caller.require(Role::Operator)?;
+    let caller = sent.caller;
     let known = stored(&app, &caller, *id, None).await?;
-    let (definition, source) = read(&body).await?;
+    let (definition, source) = accepted(&sent.body.0).await?;
     may_define(&caller, &definition)?;
     add_when_changed(&app, &caller, &known, &definition, source).await?;
     Ok(web::Json(detail(stored(&app, &caller, *id, None).await?).await?))
@@ -316,10 +306,9 @@ pub async fn update(
     ))]
 pub async fn delete(
     app: web::Data<App>,
-    caller: Caller,
+    By(caller): By<Admin>,
     id: web::Path<WorkflowId>,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Admin)?;
     if app
         .services
         .store
@@ -387,22 +376,24 @@ pub async fn export(
     ))]
 pub async fn execute(
     app: web::Data<App>,
-    caller: Caller,
+    sent: Sent<Operator, OptionalJson<Execute>>,
     id: web::Path<WorkflowId>,
     request: HttpRequest,
-    body: Bytes,
 ) -> Result<HttpResponse, ApiError> {
-    caller.require(Role::Operator)?;
+    let (caller, OptionalJson(execute)) = (sent.caller, sent.body);
     let version = stored(&app, &caller, *id, None).await?;
-    let execute = optional_json(&body)?;
     start(&app, &caller, &version, execute, idempotency_key(&request)?).await
 }
 
 /// Pause all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/pause", tag = "workflows",
     params(("id" = String, Path, description = "The workflow")),
-    responses((status = 200, description = "Those it paused", body = Page<limelight_protocol::Execution>)))]
-pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
+    responses((status = 200, description = "Those it paused", body = Page<limelight_protocol::ExecutionSummary>)))]
+pub async fn pause(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<WorkflowId>,
+) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
     control_all(
         &app,
@@ -418,8 +409,12 @@ pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId
 /// Resume all its paused executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/resume", tag = "workflows",
     params(("id" = String, Path, description = "The workflow")),
-    responses((status = 200, description = "Those it resumed", body = Page<limelight_protocol::Execution>)))]
-pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
+    responses((status = 200, description = "Those it resumed", body = Page<limelight_protocol::ExecutionSummary>)))]
+pub async fn resume(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<WorkflowId>,
+) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
     control_all(
         &app,
@@ -435,8 +430,12 @@ pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowI
 /// Cancel all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/cancel", tag = "workflows",
     params(("id" = String, Path, description = "The workflow")),
-    responses((status = 200, description = "Those it cancelled", body = Page<limelight_protocol::Execution>)))]
-pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
+    responses((status = 200, description = "Those it cancelled", body = Page<limelight_protocol::ExecutionSummary>)))]
+pub async fn cancel(
+    app: web::Data<App>,
+    By(caller): By<Operator>,
+    id: web::Path<WorkflowId>,
+) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
     control_all(
         &app,

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use limelight_protocol::{
-    Execution, ExecutionId, ExecutionStatus, NodeId, NodeState, Timestamp, WorkflowId,
+    Execution, ExecutionId, ExecutionStatus, ExecutionSummary, NodeId, NodeState, Timestamp,
+    WorkflowId,
     execution::NodeError,
     rest::{DayCounts, Page},
 };
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
-    prelude::Uuid,
+    ColumnTrait, Condition, ConnectionTrait, DerivePartialModel, EntityTrait, FromQueryResult,
+    QueryFilter, QueryOrder, QuerySelect, Statement,
+    prelude::{Json, Uuid},
     sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr},
 };
 
@@ -84,7 +85,7 @@ impl ExecutionFilter {
 }
 
 impl Store {
-    /// Executions, newest first, without node states. `total` is not told: it is not cheap.
+    /// Executions, newest first. `total` is not told: it is not cheap.
     ///
     /// # Errors
     /// [`StoreError::InvalidCursor`]; and when the database fails.
@@ -94,36 +95,46 @@ impl Store {
         filter: &ExecutionFilter,
         cursor: Option<&str>,
         limit: u64,
-    ) -> Result<Page<Execution>> {
+    ) -> Result<Page<ExecutionSummary>> {
         list_in(self.read(), filter, cursor, limit).await
     }
 
-    /// At most `limit` executions that have not ended, newest first, without node states.
+    /// At most `limit` executions that have not ended, newest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn live_executions(&self, _caller: &Caller, limit: u64) -> Result<Vec<Execution>> {
+    pub async fn live_executions(
+        &self,
+        _caller: &Caller,
+        limit: u64,
+    ) -> Result<Vec<ExecutionSummary>> {
         let rows = execution::Entity::find()
             .filter(execution::Column::Status.is_in(LIVE))
             .order_by_desc(execution::Column::Id)
             .limit(limit)
+            .into_partial_model::<Row>()
             .all(self.read())
             .await?;
-        rows.into_iter().map(from_row).collect()
+        rows.into_iter().map(Row::summary).collect()
     }
 
-    /// At most `limit` executions that have ended, the latest to end first, without node states.
+    /// At most `limit` executions that have ended, the latest to end first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn ended_executions(&self, _caller: &Caller, limit: u64) -> Result<Vec<Execution>> {
+    pub async fn ended_executions(
+        &self,
+        _caller: &Caller,
+        limit: u64,
+    ) -> Result<Vec<ExecutionSummary>> {
         let rows = execution::Entity::find()
             .filter(execution::Column::CompletedAt.is_not_null())
             .order_by_desc(execution::Column::CompletedAt)
             .limit(limit)
+            .into_partial_model::<Row>()
             .all(self.read())
             .await?;
-        rows.into_iter().map(from_row).collect()
+        rows.into_iter().map(Row::summary).collect()
     }
 
     /// One execution with its node states in definition order, as of one moment: the nodes are what
@@ -140,6 +151,36 @@ impl Store {
         let found = one_in(&moment, id).await?;
         moment.commit().await?;
         Ok(found)
+    }
+
+    /// Whether there is such an execution.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_execution(&self, _caller: &Caller, id: ExecutionId) -> Result<bool> {
+        let found: Option<Uuid> = execution::Entity::find_by_id(id.0)
+            .select_only()
+            .column(execution::Column::Id)
+            .into_tuple()
+            .one(self.read())
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Whether an execution has such a node.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_node(&self, _caller: &Caller, id: ExecutionId, node: &NodeId) -> Result<bool> {
+        let found: Option<String> = node_state::Entity::find()
+            .select_only()
+            .column(node_state::Column::NodeId)
+            .filter(node_state::Column::ExecutionId.eq(id.0))
+            .filter(node_state::Column::NodeId.eq(node.as_str()))
+            .into_tuple()
+            .one(self.read())
+            .await?;
+        Ok(found.is_some())
     }
 
     /// The execution that was started with this key, without node states, and the fingerprint of the
@@ -301,18 +342,18 @@ impl Store {
         Ok(counts)
     }
 
-    /// The newest execution of each of these workflows, without node states.
+    /// The newest execution of each of these workflows.
     pub(super) async fn last_executions(
         &self,
         workflows: &[Uuid],
-    ) -> Result<HashMap<Uuid, Execution>> {
+    ) -> Result<HashMap<Uuid, ExecutionSummary>> {
         if workflows.is_empty() {
             return Ok(HashMap::new());
         }
         // One descent of the index (workflow_id, id) for each, in one query.
         let places: Vec<String> = (1..=workflows.len()).map(|n| format!("${n}")).collect();
         let sql = format!(
-            "SELECT x.* FROM execution x WHERE x.id IN (
+            "SELECT {ROW} FROM execution x WHERE x.id IN (
                  SELECT (SELECT n.id FROM execution n WHERE n.workflow_id = w.id
                          ORDER BY n.id DESC LIMIT 1)
                  FROM workflow w WHERE w.id IN ({}))",
@@ -320,12 +361,11 @@ impl Store {
         );
         let values: Vec<sea_orm::Value> = workflows.iter().map(|id| (*id).into()).collect();
         let backend = self.read().get_database_backend();
-        let rows = execution::Entity::find()
-            .from_raw_sql(Statement::from_sql_and_values(backend, sql, values))
+        let rows = Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values))
             .all(self.read())
             .await?;
         rows.into_iter()
-            .map(|row| Ok((row.workflow_id, from_row(row)?)))
+            .map(|row| Ok((row.workflow_id, row.summary()?)))
             .collect()
     }
 }
@@ -336,7 +376,7 @@ pub(super) async fn list_in(
     filter: &ExecutionFilter,
     cursor: Option<&str>,
     limit: u64,
-) -> Result<Page<Execution>> {
+) -> Result<Page<ExecutionSummary>> {
     let (limit, rows) = paging::rows_for(limit);
     let mut query = execution::Entity::find()
         .filter(filter.condition())
@@ -345,11 +385,10 @@ pub(super) async fn list_in(
     if let Some(cursor) = cursor {
         query = query.filter(execution::Column::Id.lt(paging::decode_id(cursor)?));
     }
-    let rows = query.all(connection).await?;
-    let items = rows.into_iter().map(from_row).collect::<Result<_>>()?;
-    Ok(paging::page(items, limit, None, |last: &Execution| {
-        last.id.0.as_bytes().to_vec()
-    }))
+    let rows = query.into_partial_model::<Row>().all(connection).await?;
+    let items = rows.into_iter().map(Row::summary).collect::<Result<_>>()?;
+    let place = |last: &ExecutionSummary| last.id.0.as_bytes().to_vec();
+    Ok(paging::page(items, limit, None, place))
 }
 
 /// [`Store::get_execution`] as of a moment.
@@ -369,6 +408,56 @@ pub(super) async fn one_in(moment: &Transaction, id: ExecutionId) -> Result<Opti
         .map(node_from_row)
         .collect::<Result<_>>()?;
     Ok(Some(execution))
+}
+
+/// The columns of [`Row`].
+const ROW: &str = "x.id, x.workflow_id, x.workflow_name, x.workflow_version, x.name, x.labels, \
+    x.status, x.completed_nodes, x.total_nodes, x.current_phase, x.started_at, x.completed_at, \
+    x.duration_s, x.started_by, x.seq";
+
+/// What lists read of an execution: parameters stay where they are.
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "execution::Entity", from_query_result)]
+struct Row {
+    id: Uuid,
+    workflow_id: Uuid,
+    workflow_name: String,
+    workflow_version: i32,
+    name: Option<String>,
+    labels: Json,
+    status: String,
+    completed_nodes: i32,
+    total_nodes: i32,
+    current_phase: Option<String>,
+    started_at: Option<i64>,
+    completed_at: Option<i64>,
+    duration_s: Option<f64>,
+    started_by: String,
+    seq: i64,
+}
+
+impl Row {
+    fn summary(self) -> Result<ExecutionSummary> {
+        let id = ExecutionId(self.id);
+        Ok(ExecutionSummary {
+            id,
+            execution_id: id,
+            workflow_id: WorkflowId(self.workflow_id),
+            workflow_name: self.workflow_name,
+            workflow_version: self.workflow_version as u32,
+            name: self.name,
+            labels: serde_json::from_value(self.labels).map_err(StoreError::corrupt)?,
+            status: text::word(&self.status)?,
+            completed_nodes: self.completed_nodes as u32,
+            total_nodes: self.total_nodes as u32,
+            current_phase: self.current_phase,
+            started_at: self.started_at.map(Timestamp),
+            completed_at: self.completed_at.map(Timestamp),
+            duration_s: self.duration_s,
+            started_by: self.started_by,
+            seq: self.seq as u64,
+        })
+    }
 }
 
 fn from_row(row: execution::Model) -> Result<Execution> {

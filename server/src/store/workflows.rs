@@ -1,7 +1,7 @@
 //! Workflows and their versions.
 
 use limelight_protocol::{
-    Execution, Timestamp, WorkflowId,
+    ExecutionSummary, Timestamp, WorkflowId,
     rest::Page,
     workflow::{Workflow, WorkflowVersion},
 };
@@ -325,7 +325,7 @@ fn name_taken(error: StoreError, name: &str) -> StoreError {
     }
 }
 
-fn from_row(row: workflow::Model, last_execution: Option<Execution>) -> Workflow {
+fn from_row(row: workflow::Model, last_execution: Option<ExecutionSummary>) -> Workflow {
     Workflow {
         id: WorkflowId(row.id),
         name: row.name,
