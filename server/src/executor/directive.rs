@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::{MAX_MESSAGE_BYTES, MAX_PATH_BYTES, output::shortened};
+
 /// One thing a program tells.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Directive {
@@ -77,7 +79,11 @@ pub(super) fn parse_report(line: &str) -> Result<Vec<Directive>, String> {
 
 fn progress(progress: f64, message: Option<String>) -> Result<Directive, String> {
     if (0.0..=100.0).contains(&progress) {
-        Ok(Directive::Progress { progress, message })
+        Ok(Directive::Progress {
+            // Without the sign of a zero.
+            progress: progress.abs(),
+            message: message.map(|message| shortened(&message, MAX_MESSAGE_BYTES)),
+        })
     } else {
         Err(format!("progress goes from 0 to 100, not {progress}"))
     }
@@ -85,7 +91,7 @@ fn progress(progress: f64, message: Option<String>) -> Result<Directive, String>
 
 fn quality(quality: f64) -> Result<Directive, String> {
     if (0.0..=1.0).contains(&quality) {
-        Ok(Directive::Quality(quality))
+        Ok(Directive::Quality(quality.abs()))
     } else {
         Err(format!("quality goes from 0 to 1, not {quality}"))
     }
@@ -94,6 +100,10 @@ fn quality(quality: f64) -> Result<Directive, String> {
 fn artifact(path: String) -> Result<Directive, String> {
     if path.is_empty() {
         Err("an artifact needs a path".into())
+    } else if path.len() > MAX_PATH_BYTES {
+        Err(format!(
+            "the path of an artifact is longer than {MAX_PATH_BYTES} bytes"
+        ))
     } else {
         Ok(Directive::Artifact(path))
     }

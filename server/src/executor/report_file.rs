@@ -48,10 +48,7 @@ impl ReportFile {
     /// The next lines that were written since; none when there is nothing new. Reads a bounded
     /// piece of a small local file, so it does not bother with another thread.
     pub(super) fn read(&mut self) -> Vec<Line> {
-        let file = self.file.as_file();
-        let Ok(length) = file.metadata().map(|metadata| metadata.len()) else {
-            return Vec::new();
-        };
+        let length = self.length();
         if length < self.offset {
             // It was truncated and written anew.
             self.offset = 0;
@@ -59,7 +56,9 @@ impl ReportFile {
         if length == self.offset || self.offset >= self.max_bytes {
             return Vec::new();
         }
-        let mut chunk = vec![0; CHUNK_BYTES.min((length - self.offset) as usize)];
+        let most = (length.min(self.max_bytes) - self.offset) as usize;
+        let mut chunk = vec![0; CHUNK_BYTES.min(most)];
+        let file = self.file.as_file();
         let read = file.read_at(&mut chunk, self.offset).unwrap_or(0);
         self.offset += read as u64;
         self.lines.push(&chunk[..read])
@@ -67,12 +66,17 @@ impl ReportFile {
 
     /// Whether there is more to read at once.
     pub(super) fn has_more(&self) -> bool {
-        let length = self
-            .file
-            .as_file()
-            .metadata()
-            .map_or(0, |metadata| metadata.len());
-        length > self.offset && self.offset < self.max_bytes
+        self.length() > self.offset && self.offset < self.max_bytes
+    }
+
+    /// How much of it is read, in bytes, when there is more.
+    pub(super) fn exceeds(&self) -> Option<u64> {
+        (self.length() > self.offset).then_some(self.max_bytes)
+    }
+
+    fn length(&self) -> u64 {
+        let metadata = self.file.as_file().metadata();
+        metadata.map_or(0, |metadata| metadata.len())
     }
 
     /// A last line without a line end.
