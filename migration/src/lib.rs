@@ -15,6 +15,7 @@ mod m0005_node_log;
 mod m0006_metric;
 mod m0007_test_run;
 mod m0008_journal_commit;
+mod m0010_node_log_blocks;
 
 /// Every step, oldest first.
 pub struct Migrator;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_metric::Migration),
             Box::new(m0007_test_run::Migration),
             Box::new(m0008_journal_commit::Migration),
+            Box::new(m0010_node_log_blocks::Migration),
         ]
     }
 }

@@ -104,6 +104,9 @@ on_both! {
         users_are_made_once_and_may_have_a_password,;
     history:
         a_log_continues_where_it_ended,
+        lines_that_are_appended_again_are_there_once,
+        a_flood_of_short_lines_takes_little_more_than_its_text,
+        logs_of_earlier_versions_are_carried_over_and_back,
         roll_ups_hold_minimum_mean_and_maximum,
         a_history_joins_roll_ups_and_raw_readings,
         the_newest_reading_outlives_its_retention,;
