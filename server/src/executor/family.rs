@@ -24,11 +24,11 @@ use nix::{
     },
     unistd::{Pid, getpgid, getpgrp},
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
-use super::processes::{adopted, began, kill_tree, marks};
+use super::processes::{Adopted, began, kill_tree, marks};
 
 /// Environment variable that tells the processes of one attempt from all others.
 const MARK_VARIABLE: &str = "LIMELIGHT_ATTEMPT_MARK";
@@ -53,6 +53,7 @@ static LEADERS: LazyLock<Mutex<Leaders>> = LazyLock::new(|| {
         tracing::warn!(%error, "programs that leave their process group may outlive their attempts");
     }
     Mutex::new(Leaders {
+        adopted: Adopted::open(),
         marks: HashMap::new(),
         abandoned: HashSet::new(),
         reaped: Instant::now(),
@@ -60,6 +61,7 @@ static LEADERS: LazyLock<Mutex<Leaders>> = LazyLock::new(|| {
 });
 
 struct Leaders {
+    adopted: Adopted,
     marks: HashMap<Pid, String>,
     /// Those that nobody waits for any more.
     abandoned: HashSet<Pid>,
@@ -111,7 +113,7 @@ impl Family {
         // It fails when nobody is left, which is as good.
         let _ = killpg(self.leader, Signal::SIGTERM);
         let leaders = LEADERS.lock();
-        for pid in adopted().unwrap_or_default() {
+        for pid in leaders.adopted.list().unwrap_or_default() {
             if !leaders.marks.contains_key(&pid) && self.is_marked(pid) {
                 let _ = kill(pid, Signal::SIGTERM);
             }
@@ -173,12 +175,12 @@ impl Family {
     fn round(&mut self) -> io::Result<(usize, usize)> {
         let mut leaders = LEADERS.lock();
         for _ in 0..MOST_ROUNDS {
-            let adopted = adopted()?;
+            let adopted = leaders.adopted.list()?;
             let mut reaped = leaders.reap(&adopted);
             let mut dying = usize::from(leaders.abandoned.contains(&self.leader));
             let mut denied = 0;
             for pid in adopted {
-                if leaders.marks.contains_key(&pid) || !self.owns(pid, &leaders) {
+                if leaders.marks.contains_key(&pid) || !self.owns(pid, &leaders)? {
                     continue;
                 }
                 match kill_tree(pid) {
@@ -199,36 +201,45 @@ impl Family {
     }
 
     /// Whether an adopted process is this family's to end.
-    fn owns(&self, pid: Pid, leaders: &MutexGuard<'_, Leaders>) -> bool {
+    ///
+    /// # Errors
+    /// When that cannot be told for want of descriptors or memory.
+    fn owns(&self, pid: Pid, leaders: &Leaders) -> io::Result<bool> {
         let Ok(group) = getpgid(Some(pid)) else {
-            return false;
+            return Ok(false);
         };
         if group == self.leader || self.killed.contains(&pid) {
-            return true;
+            return Ok(true);
         }
-        let marks = marks(pid, MARK_VARIABLE);
+        let marks = marks(pid, MARK_VARIABLE)?;
         if marks.contains(&self.mark) {
-            return true;
+            return Ok(true);
         }
         // Not an attempt's, unless it is marked: something this process itself started.
         if group == getpgrp() && marks.is_empty() {
-            return false;
+            return Ok(false);
         }
+        let Some(birth) = began(pid) else {
+            return Ok(false);
+        };
+        let may_be_of = |&leader: &Pid, mark: &String| {
+            if marks.is_empty() {
+                began(leader).is_none_or(|begun| begun <= birth)
+            } else {
+                marks.contains(mark)
+            }
+        };
         let others = leaders
             .marks
             .iter()
-            .filter(|&(&leader, _)| leader != self.leader && !leaders.abandoned.contains(&leader));
-        let Some(birth) = began(pid) else {
-            return false;
-        };
-        !others.into_iter().any(|(&leader, mark)| {
-            marks.contains(mark)
-                || (marks.is_empty() && began(leader).is_none_or(|begun| begun <= birth))
-        })
+            .filter(|(leader, _)| **leader != self.leader && !leaders.abandoned.contains(leader));
+        Ok(!others
+            .into_iter()
+            .any(|(leader, mark)| may_be_of(leader, mark)))
     }
 
     fn is_marked(&self, pid: Pid) -> bool {
-        marks(pid, MARK_VARIABLE).contains(&self.mark)
+        marks(pid, MARK_VARIABLE).is_ok_and(|marks| marks.contains(&self.mark))
     }
 }
 
@@ -270,7 +281,7 @@ pub(super) fn reap_strays() {
     }
     leaders.reaped = Instant::now();
     // Another time, when descriptors are short.
-    let adopted = adopted().unwrap_or_default();
+    let adopted = leaders.adopted.list().unwrap_or_default();
     leaders.reap(&adopted);
 }
 

@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn skimming_finds_the_same_commands_as_splitting(
+        fn fuzz_skimming_finds_the_same_commands_as_splitting(
             text in "(::?|a|x:|\\n|\\r|é){0,60}",
             size in 1_usize..20,
         ) {
@@ -224,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn the_lines_do_not_depend_on_how_the_stream_was_chunked(
+        fn fuzz_the_lines_do_not_depend_on_how_the_stream_was_chunked(
             bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..200),
             size in 1_usize..50,
         ) {

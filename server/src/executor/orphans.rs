@@ -54,8 +54,7 @@ pub fn kill_orphans(server_mark: &str) -> usize {
 fn marked(server_mark: &str) -> Vec<(Pid, Pid)> {
     let is_marked = |&process: &Pid| {
         marks(process, SERVER_MARK_VARIABLE)
-            .iter()
-            .any(|mark| mark == server_mark)
+            .is_ok_and(|marks| marks.iter().any(|mark| mark == server_mark))
     };
     let processes = all().unwrap_or_default();
     processes

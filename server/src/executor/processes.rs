@@ -1,6 +1,11 @@
 //! What `/proc` tells of processes, and how to end a family of them.
 
-use std::{collections::HashSet, fs, io};
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+};
 
 use nix::{
     errno::Errno,
@@ -29,30 +34,55 @@ pub(super) fn children(parent: Pid) -> io::Result<Vec<Pid>> {
 
 /// The children that this process's first thread has. Orphans are given to it; its own children
 /// belong to the thread that started them.
-///
-/// # Errors
-/// When descriptors or memory are short.
-pub(super) fn adopted() -> io::Result<Vec<Pid>> {
-    let me = Pid::this();
-    let read = || match fs::read_to_string(format!("/proc/{me}/task/{me}/children")) {
-        Ok(list) => Ok(pids(&list).collect()),
-        // A kernel without such files.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => children_by_parent(me),
-        Err(error) => Err(error),
-    };
-    let mut last: Vec<Pid> = read()?;
-    // The kernel may leave one out when another ends meanwhile; an empty list is always true.
-    for _ in 0..MOST_READINGS {
-        if last.is_empty() {
-            break;
+#[derive(Debug)]
+pub(super) struct Adopted {
+    /// Kept open, so that it is read also when descriptors are short.
+    list: io::Result<File>,
+}
+
+impl Adopted {
+    /// Opens the list.
+    pub(super) fn open() -> Self {
+        let me = Pid::this();
+        Self {
+            list: File::open(format!("/proc/{me}/task/{me}/children")),
         }
-        let again = read()?;
-        if again == last {
-            break;
-        }
-        last = again;
     }
-    Ok(last)
+
+    /// Who they are now.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(super) fn list(&self) -> io::Result<Vec<Pid>> {
+        let mut last = self.read()?;
+        // The kernel may leave one out when another ends meanwhile; an empty list is always true.
+        for _ in 0..MOST_READINGS {
+            if last.is_empty() {
+                break;
+            }
+            let again = self.read()?;
+            if again == last {
+                break;
+            }
+            last = again;
+        }
+        Ok(last)
+    }
+
+    fn read(&self) -> io::Result<Vec<Pid>> {
+        let Ok(list) = &self.list else {
+            // A kernel without such files.
+            return children_by_parent(Pid::this());
+        };
+        let mut text = Vec::new();
+        let mut buffer = [0; 4 << 10];
+        loop {
+            match list.read_at(&mut buffer, text.len() as u64)? {
+                0 => return Ok(pids(&String::from_utf8_lossy(&text)).collect()),
+                read => text.extend_from_slice(&buffer[..read]),
+            }
+        }
+    }
 }
 
 fn children_by_parent(parent: Pid) -> io::Result<Vec<Pid>> {
@@ -85,9 +115,18 @@ fn stat_field(pid: Pid, field: usize) -> Option<u64> {
 /// The members of the comma-separated list that an environment variable of the process holds. None for
 /// processes of other users, for those that have ended, and for those that wrote over their
 /// environment.
-pub(super) fn marks(pid: Pid, variable: &str) -> Vec<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment
+///
+/// # Errors
+/// When descriptors or memory are short.
+pub(super) fn marks(pid: Pid, variable: &str) -> io::Result<Vec<String>> {
+    let environment = match fs::read(format!("/proc/{pid}/environ")) {
+        Ok(environment) => environment,
+        Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let marks = environment
         .split(|&byte| byte == 0)
         .filter_map(|entry| {
             let value = entry
@@ -95,8 +134,8 @@ pub(super) fn marks(pid: Pid, variable: &str) -> Vec<String> {
                 .strip_prefix(b"=")?;
             Some(String::from_utf8_lossy(value).into_owned())
         })
-        .flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>())
-        .collect()
+        .flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>());
+    Ok(marks.collect())
 }
 
 /// Kills a process and all that descend from it. Each is held first, so that none has children
