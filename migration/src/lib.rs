@@ -16,6 +16,7 @@ mod m0006_metric;
 mod m0007_test_run;
 mod m0008_journal_commit;
 mod m0009_idempotency_fingerprint;
+mod m0010_node_log_blocks;
 mod m0011_revoked_token;
 
 /// Every step, oldest first.
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_test_run::Migration),
             Box::new(m0008_journal_commit::Migration),
             Box::new(m0009_idempotency_fingerprint::Migration),
+            Box::new(m0010_node_log_blocks::Migration),
             Box::new(m0011_revoked_token::Migration),
         ]
     }

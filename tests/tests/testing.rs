@@ -178,3 +178,48 @@ async fn a_run_that_a_kill_ended_is_told_as_interrupted() -> Result<()> {
     ensure_gapless(&events)?;
     events.last().context("events").map(drop)
 }
+
+#[tokio::test]
+async fn a_flood_of_cases_is_recorded_in_part_and_is_no_success() -> Result<()> {
+    let config = "[[suites]]\nname = \"flood\"\nformat = \"tap\"\n\
+                  command = [\"/bin/sh\", \"-c\", \"seq 1 30000 | sed 's/^/ok /'\"]\n";
+    let server = Server::on(Database::sqlite())
+        .config(config)
+        .start()
+        .await?;
+    let run = start(&server, "flood").await?;
+    let mut ws = follow(&server, run.id).await?;
+    ws.until(|event| event.kind == EventType::TestFinished)
+        .await?;
+    let run = read(&server, run.id).await?;
+    ensure!(run.status == TestRunStatus::Failed && run.counts.passed == 20_000);
+    let error = run.error.context("an error")?;
+    ensure!(error.contains("more than 20000 cases"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_suite_that_takes_too_long_may_clean_up_and_leaves_nothing() -> Result<()> {
+    let folder = Gate::new()?;
+    let cleaned = folder.path();
+    let config = format!(
+        "[[suites]]\nname = \"slow\"\nformat = \"tap\"\ntimeout_s = 0.5\ncommand = [\"/bin/sh\", \"-c\", \
+         \"\"\"setsid sleep 600 & echo $! > {0}.pid; trap 'touch {0}; exit' TERM; while :; do sleep 0.01; done\"\"\"]\n",
+        cleaned.display()
+    );
+    let server = Server::on(Database::sqlite())
+        .config(&config)
+        .start()
+        .await?;
+    let run = start(&server, "slow").await?;
+    let mut ws = follow(&server, run.id).await?;
+    ws.until(|event| event.kind == EventType::TestFinished)
+        .await?;
+    let run = read(&server, run.id).await?;
+    let error = run.error.context("an error")?;
+    ensure!(error == "took longer than 0.5 s", "{error}");
+    ensure!(cleaned.exists(), "it was not asked to end");
+    let pid = std::fs::read_to_string(cleaned.with_extension("pid"))?;
+    ensure!(!process::is_alive(pid.trim().parse()?), "{pid} is left");
+    Ok(())
+}

@@ -1,8 +1,8 @@
 //! One attempt at a node: runs the executor, and carries what it says to the store and the bus.
 //!
 //! Not an actor of its own: it lives and ends with its coordinator, and shows in the supervision
-//! tree while it runs. A log line is shown once it is stored, and all lines are stored before the
-//! attempt's result is reported.
+//! tree while it runs. It ends when every process it started is gone. A log line is shown once it is
+//! stored, and all lines are stored, or given up ([`log`]), before the attempt's result is reported.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,8 +10,10 @@ use limelight_engine::{Rendered, RenderedCommand, RenderedHttp};
 use limelight_protocol::{ExecutionId, NodeId, event::LogLine};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
+
+use self::log::Log;
 
 use crate::{
     clock,
@@ -22,12 +24,12 @@ use crate::{
     services::Services,
 };
 
+mod log;
+
 /// Reports that wait between the executor and the store; then the executor waits too.
 const REPORTS: usize = 256;
 /// Progress is passed on four times a second at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// How long to wait before lines that could not be stored are tried again.
-const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// Which attempt.
 #[derive(Clone, Debug)]
@@ -40,7 +42,9 @@ pub struct AttemptId {
     pub attempt: u32,
 }
 
-/// Performs the work of an attempt. `progress` is called with what the attempt says of itself.
+/// Performs the work of an attempt. `progress` is called with what the attempt says of itself. Once it
+/// is told to stop it ends within the grace that programs have and a few seconds; dropped, it kills all
+/// its processes at once.
 ///
 /// # Errors
 /// When the attempt failed.
@@ -54,7 +58,8 @@ pub async fn perform(
     let path = format!("executions/{}/{}#{}", id.execution, id.node, id.attempt);
     let _entry = services.supervision.registry.enter_scoped(path, "attempt");
     let (reports, received) = mpsc::channel(REPORTS);
-    let relay = relay(&services, &id, received, progress);
+    let log = Log::new(&services, &id, stop.clone());
+    let relay = relay(log, id.attempt, received, progress);
     let run = run(&services, &id, work, reports, stop);
     let (result, ()) = tokio::join!(run, relay);
     result
@@ -73,7 +78,8 @@ async fn run(
             executor::run_command(command_job(services, id, command), reports, stop).await
         }
         Rendered::Http(request) => {
-            executor::run_http(&services.http_client, http_job(request), reports, stop).await
+            let request = http_job(id, request);
+            executor::run_http(&services.http_client, request, reports, stop).await
         }
     }
 }
@@ -103,7 +109,7 @@ fn command_job(services: &Services, id: &AttemptId, command: RenderedCommand) ->
     }
 }
 
-fn http_job(request: RenderedHttp) -> HttpJob {
+fn http_job(id: &AttemptId, request: RenderedHttp) -> HttpJob {
     let RenderedHttp {
         method,
         url,
@@ -111,27 +117,22 @@ fn http_job(request: RenderedHttp) -> HttpJob {
         body,
         expect_status,
     } = request;
-    let expect_status = expect_status.unwrap_or_default();
     HttpJob {
         headers,
         body,
         expect_status,
+        idempotency_key: Some(executor::idempotency_key(id.execution, &id.node)),
         ..HttpJob::new(&method, &url)
     }
 }
 
 /// Stores and publishes lines as they come, and passes progress on, newest first.
 async fn relay(
-    services: &Services,
-    id: &AttemptId,
+    mut log: Log<'_>,
+    attempt: u32,
     mut received: mpsc::Receiver<Report>,
     progress: impl Fn(f64, Option<String>),
 ) {
-    let mut log = Log {
-        services,
-        id,
-        last_seq: None,
-    };
     let mut reports = Vec::with_capacity(REPORTS);
     let mut latest: Option<(f64, Option<String>)> = None;
     let mut due = Instant::now();
@@ -154,59 +155,24 @@ async fn relay(
             match report {
                 Report::Log { source, line } => {
                     let line = LogLine {
-                        attempt: id.attempt,
+                        attempt,
                         source,
                         line,
                     };
                     lines.push((clock::now(), line));
                 }
                 Report::Progress { progress, message } => latest = Some((progress, message)),
+                // The log says so itself.
+                Report::Dropped { .. } => {}
             }
         }
-        log.write(&lines).await;
+        log.write(lines).await;
     }
+    log.close().await;
     if let Some((percent, message)) = latest {
         progress(percent, message);
     }
 }
 
-struct Log<'a> {
-    services: &'a Services,
-    id: &'a AttemptId,
-    last_seq: Option<u64>,
-}
-
-impl Log<'_> {
-    /// Stores lines, then publishes them. Goes on trying: meanwhile the command waits.
-    async fn write(&mut self, lines: &[(limelight_protocol::Timestamp, LogLine)]) {
-        if lines.is_empty() {
-            return;
-        }
-        loop {
-            match self.try_write(lines).await {
-                Ok(()) => return,
-                Err(error) => {
-                    tracing::warn!(execution = %self.id.execution, node = %self.id.node, %error, "log lines wait for the store");
-                    sleep(STORE_RETRY).await;
-                }
-            }
-        }
-    }
-
-    async fn try_write(
-        &mut self,
-        lines: &[(limelight_protocol::Timestamp, LogLine)],
-    ) -> Result<(), crate::store::StoreError> {
-        let Services { store, bus, .. } = self.services;
-        let last_seq = match self.last_seq {
-            Some(seq) => seq,
-            None => store.last_log_seq(self.id.execution, &self.id.node).await?,
-        };
-        let events = store
-            .append_log(self.id.execution, &self.id.node, last_seq + 1, lines)
-            .await?;
-        self.last_seq = Some(last_seq + lines.len() as u64);
-        bus.publish_live(&events);
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,9 @@ use actix::{
 };
 use limelight_protocol::{
     EventBody, Stream, TestRunId,
-    testing::{CaseResult, Suite, TestRun, TestRunFinished, TestRunStarted, TestRunStatus},
+    testing::{
+        CaseResult, Suite, SuiteFormat, TestRun, TestRunFinished, TestRunStarted, TestRunStatus,
+    },
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,7 +28,8 @@ use crate::{
     auth::Caller,
     clock,
     executor::{
-        self, CommandJob, Failure, OutputLimits, Program, Purpose, Report, StopSignal, Stopper,
+        self, CommandJob, Failure, OutputLimits, Program, Purpose, Report, StopReason, StopSignal,
+        Stopper,
     },
     services::Services,
     store::{Append, PendingEvent, ReadModel},
@@ -35,6 +38,20 @@ use crate::{
 
 /// Lines that wait between the command and the parser.
 const LINES: usize = 256;
+
+/// Most cases of a run that are recorded.
+const MOST_CASES: usize = 20_000;
+
+/// Cases that are given to the journal at once.
+const CASES_AT_ONCE: usize = 100;
+
+/// Its output is read, not kept, so more of it may be than of a node's.
+const LIMITS: OutputLimits = OutputLimits {
+    max_line_bytes: 16 << 10,
+    max_log_lines: 1_000_000,
+    max_log_bytes: 256 << 20,
+    max_outputs_bytes: 256 << 10,
+};
 
 /// Where to answer once the begin is committed.
 pub type Answer = oneshot::Sender<Result<TestRun, String>>;
@@ -47,7 +64,16 @@ pub struct TestRunner {
     run: Option<TestRun>,
     answer: Option<Answer>,
     stop: Option<Stopper>,
-    cancelled: bool,
+    ending: Option<Ending>,
+}
+
+/// Why a run is ended before its command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Somebody called it off.
+    Cancelled,
+    /// The server stops.
+    Halted,
 }
 
 impl TestRunner {
@@ -67,7 +93,7 @@ impl TestRunner {
             run: Some(run),
             answer,
             stop: None,
-            cancelled: false,
+            ending: None,
         }
     }
 }
@@ -114,12 +140,13 @@ impl Handler<CancelRun> for TestRunner {
 
     fn handle(&mut self, _: CancelRun, _: &mut Self::Context) {
         self.lease.beat();
-        self.cancelled = true;
+        self.ending.get_or_insert(Ending::Cancelled);
         self.stop = None;
     }
 }
 
-/// The server stops: the command is stopped, and the next start records the run as interrupted.
+/// The server stops: so does the command, and the runner ends when it has. The next start records the
+/// run as interrupted.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct HaltRun;
@@ -127,23 +154,23 @@ pub struct HaltRun;
 impl Handler<HaltRun> for TestRunner {
     type Result = ();
 
-    fn handle(&mut self, _: HaltRun, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: HaltRun, _: &mut Self::Context) {
         self.lease.beat();
-        self.lease.finish();
-        ctx.stop();
+        self.ending = Some(Ending::Halted);
+        self.stop = None;
     }
 }
 
-/// Whether somebody cancelled the run.
+/// Whether somebody ended the run.
 #[derive(Message)]
-#[rtype(result = "bool")]
-struct WasCancelled;
+#[rtype(result = "Option<Ending>")]
+struct WasEnded;
 
-impl Handler<WasCancelled> for TestRunner {
-    type Result = bool;
+impl Handler<WasEnded> for TestRunner {
+    type Result = Option<Ending>;
 
-    fn handle(&mut self, _: WasCancelled, _: &mut Self::Context) -> bool {
-        self.cancelled
+    fn handle(&mut self, _: WasEnded, _: &mut Self::Context) -> Option<Ending> {
+        self.ending
     }
 }
 
@@ -151,7 +178,7 @@ async fn perform(
     mut recorder: Recorder,
     suite: Option<Suite>,
     answer: Option<Answer>,
-    signal: StopSignal,
+    mut signal: StopSignal,
     runner: actix::Addr<TestRunner>,
 ) -> Result<(), String> {
     let Some(suite) = suite else {
@@ -165,25 +192,46 @@ async fn perform(
     let (reports, lines) = mpsc::channel(LINES);
     let limit = Duration::from_secs_f64(suite.timeout_s);
     let job = job(&suite, recorder.run.id, &recorder.services);
-    let format = suite.format;
-    let command = tokio::time::timeout(limit, executor::run_command(job, reports, signal));
-    let (outcome, recorded) = tokio::join!(command, recorder.record(format, lines));
-    recorded?;
+    // However the command is ended, this goes on until all its processes are gone.
+    let (stopper, stop) = Stopper::new();
+    let command = executor::run_command(job, reports, stop);
+    let record = async {
+        let recorded = recorder.record(suite.format, lines).await;
+        if recorded.is_err() {
+            stopper.stop(StopReason::Interrupted);
+        }
+        recorded
+    };
+    let end_early = async {
+        let reason = tokio::select! {
+            reason = signal.stopped() => reason,
+            () = tokio::time::sleep(limit) => StopReason::TimedOut,
+        };
+        stopper.stop(reason);
+        std::future::pending().await
+    };
+    let (outcome, recorded) = tokio::select! {
+        both = async { tokio::join!(command, record) } => both,
+        never = end_early => never,
+    };
+    let unread = recorded?;
     let failed_cases = recorder.run.counts.failed > 0;
-    let cancelled = runner.send(WasCancelled).await.unwrap_or(false);
-    let (status, error) = match outcome {
-        _ if cancelled => (TestRunStatus::Cancelled, None),
-        Err(_) => (
+    let (status, error) = match (runner.send(WasEnded).await.unwrap_or(None), outcome) {
+        (Some(Ending::Halted), _) => return Ok(()),
+        (Some(Ending::Cancelled), _) => (TestRunStatus::Cancelled, None),
+        (None, Err(Failure { error, .. })) if error.code == "timeout" => (
             TestRunStatus::Failed,
             Some(format!("took longer than {} s", suite.timeout_s)),
         ),
+        // What was not read may have failed.
+        _ if unread.is_some() => (TestRunStatus::Failed, unread),
         // A command that fails without a failed case failed for a reason of its own.
-        Ok(Err(Failure { error, .. })) => (
+        (None, Err(Failure { error, .. })) => (
             TestRunStatus::Failed,
             (!failed_cases).then_some(error.message),
         ),
-        Ok(Ok(_)) if failed_cases => (TestRunStatus::Failed, None),
-        Ok(Ok(_)) => (TestRunStatus::Passed, None),
+        (None, Ok(_)) if failed_cases => (TestRunStatus::Failed, None),
+        (None, Ok(_)) => (TestRunStatus::Passed, None),
     };
     recorder.finish(status, error).await
 }
@@ -202,9 +250,13 @@ fn job(suite: &Suite, id: TestRunId, services: &Services) -> CommandJob {
             purpose: Purpose::TestRun(id),
             server_mark: services.store.epoch().to_owned(),
         },
-        limits: OutputLimits::default(),
+        limits: LIMITS,
         grace: services.grace,
     }
+}
+
+fn too_many_cases() -> String {
+    format!("it has more than {MOST_CASES} cases: the others were not recorded")
 }
 
 /// Carries a run into the journal.
@@ -240,37 +292,59 @@ impl Recorder {
         }
     }
 
+    /// Records the cases as they come; says what was not read, if anything.
     async fn record(
         &mut self,
-        format: limelight_protocol::testing::SuiteFormat,
+        format: SuiteFormat,
         mut lines: mpsc::Receiver<Report>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<String>, String> {
         let mut parser = testing::parser(format);
         let mut reports = Vec::with_capacity(LINES);
+        let mut unread = None;
         while lines.recv_many(&mut reports, LINES).await > 0 {
             let mut cases = Vec::new();
             for report in reports.drain(..) {
-                if let Report::Log { source, line } = report
-                    && testing::reads(format, source)
-                {
-                    cases.extend(parser.line(&line));
+                match report {
+                    Report::Log { source, line }
+                        if testing::reads(format, source) && unread.is_none() =>
+                    {
+                        cases.extend(parser.line(&line));
+                    }
+                    Report::Dropped { lines, .. } => {
+                        unread.get_or_insert(format!(
+                            "its output is too long: {lines} lines were not read"
+                        ));
+                    }
+                    _ => {}
                 }
             }
-            self.cases(cases).await?;
+            if !self.cases(cases).await? {
+                unread.get_or_insert(too_many_cases());
+            }
         }
-        self.cases(parser.finish()).await
+        if !self.cases(parser.finish()).await? {
+            unread.get_or_insert(too_many_cases());
+        }
+        Ok(unread)
     }
 
-    async fn cases(&mut self, cases: Vec<CaseResult>) -> Result<(), String> {
-        if cases.is_empty() {
-            return Ok(());
+    /// Records cases as far as there is room for them; says whether there was.
+    async fn cases(&mut self, mut cases: Vec<CaseResult>) -> Result<bool, String> {
+        let counts = self.run.counts;
+        let room = MOST_CASES - (counts.passed + counts.failed + counts.skipped) as usize;
+        let fit = cases.len() <= room;
+        cases.truncate(room);
+        for cases in cases.chunks(CASES_AT_ONCE) {
+            for case in cases {
+                self.run.counts.add(case.status);
+            }
+            let bodies = cases.iter().cloned().map(EventBody::TestCase).collect();
+            self.append(bodies, cases.to_vec()).await?;
+            for case in cases {
+                self.services.metrics.observe_case(case.status);
+            }
         }
-        for case in &cases {
-            self.run.counts.add(case.status);
-            self.services.metrics.observe_case(case.status);
-        }
-        let bodies = cases.iter().cloned().map(EventBody::TestCase).collect();
-        self.append(bodies, cases).await
+        Ok(fit)
     }
 
     async fn finish(&mut self, status: TestRunStatus, error: Option<String>) -> Result<(), String> {

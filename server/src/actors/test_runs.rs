@@ -102,12 +102,19 @@ impl TestRuns {
         Ok(count)
     }
 
-    /// Stops every run; the next start records them as interrupted.
+    /// Stops every run and waits until their programs are gone; the next start records them as
+    /// interrupted.
     pub async fn halt(&self) {
         let handles: Vec<_> = self.live.lock().values().cloned().collect();
+        let mut told = Vec::new();
         for handle in handles {
             // One that is being restarted just now has nothing at work.
-            let _ = handle.send(HaltRun).await;
+            if handle.send(HaltRun).await.is_ok() {
+                told.push(handle);
+            }
+        }
+        for handle in told {
+            handle.ended().await;
         }
     }
 

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::{MAX_MESSAGE_BYTES, MAX_PATH_BYTES, output::shortened};
+
 /// One thing a program tells.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Directive {
@@ -77,7 +79,11 @@ pub(super) fn parse_report(line: &str) -> Result<Vec<Directive>, String> {
 
 fn progress(progress: f64, message: Option<String>) -> Result<Directive, String> {
     if (0.0..=100.0).contains(&progress) {
-        Ok(Directive::Progress { progress, message })
+        Ok(Directive::Progress {
+            // Without the sign of a zero.
+            progress: progress.abs(),
+            message: message.map(|message| shortened(&message, MAX_MESSAGE_BYTES)),
+        })
     } else {
         Err(format!("progress goes from 0 to 100, not {progress}"))
     }
@@ -85,7 +91,7 @@ fn progress(progress: f64, message: Option<String>) -> Result<Directive, String>
 
 fn quality(quality: f64) -> Result<Directive, String> {
     if (0.0..=1.0).contains(&quality) {
-        Ok(Directive::Quality(quality))
+        Ok(Directive::Quality(quality.abs()))
     } else {
         Err(format!("quality goes from 0 to 1, not {quality}"))
     }
@@ -94,6 +100,10 @@ fn quality(quality: f64) -> Result<Directive, String> {
 fn artifact(path: String) -> Result<Directive, String> {
     if path.is_empty() {
         Err("an artifact needs a path".into())
+    } else if path.len() > MAX_PATH_BYTES {
+        Err(format!(
+            "the path of an artifact is longer than {MAX_PATH_BYTES} bytes"
+        ))
     } else {
         Ok(Directive::Artifact(path))
     }
@@ -101,9 +111,79 @@ fn artifact(path: String) -> Result<Directive, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    fn check(directive: &Directive, line: &str) {
+        match directive {
+            Directive::Progress { progress, message } => {
+                assert!((0.0..=100.0).contains(progress) && progress.is_sign_positive());
+                let message = message.as_deref().unwrap_or_default();
+                assert!(message.len() <= MAX_MESSAGE_BYTES + '…'.len_utf8());
+            }
+            Directive::Quality(quality) => assert!((0.0..=1.0).contains(quality)),
+            Directive::Artifact(path) => assert!((1..=MAX_PATH_BYTES).contains(&path.len())),
+            // A number may be written shorter than it is given back: `1e9`.
+            Directive::Output(output) => {
+                let json = serde_json::to_string(output).unwrap();
+                assert!(json.len() <= 16 * line.len(), "{line}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_a_command_is_taken_whole_or_refused(
+            line in "::(progress|output|quality|artifact|[a-z]{0,3})[ \t]{0,2}(\\PC{0,40}|[-+.0-9eNaInf]{1,12}( \\PC{0,2000})?|[\\[\\]{}:,\"\\\\u0-9a ]{0,60})",
+        ) {
+            if let Some(Ok(directive)) = parse_command(&line) {
+                check(&directive, &line);
+            }
+        }
+
+        #[test]
+        fn fuzz_a_line_of_the_report_file_is_taken_whole_or_refused(
+            line in prop_oneof![
+                "\\{(\"(progress|message|output|quality|artifact|x)\":([-+.0-9eNaInf]{1,8}|\"\\PC{0,9}\"|null|\\{\\}|\\[\\]),?){0,4}\\}",
+                "[\\[\\]{}:,\"\\\\u0-9a ]{0,60}",
+                "\\PC{0,40}",
+            ],
+        ) {
+            for directive in parse_report(&line).unwrap_or_default() {
+                check(&directive, &line);
+            }
+        }
+
+        #[test]
+        fn fuzz_nests_of_any_depth_are_refused(
+            piece in prop::sample::select(vec!["[", "{\"a\":", "[[],", "{\"a\":[", "[{\"\":", "\"\\\\"]),
+            depth in 200_usize..20_000,
+        ) {
+            let nest = piece.repeat(depth);
+            let command = parse_command(&format!("::output {{\"a\": {nest}")).unwrap();
+            prop_assert!(command.is_err());
+            let report = parse_report(&format!("{{\"output\": {{\"a\": {nest}"));
+            prop_assert!(report.is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_or_refused() {
+        let long = "é".repeat(10_000);
+        let Some(Ok(Directive::Progress { message, .. })) =
+            parse_command(&format!("::progress 1 {long}"))
+        else {
+            panic!("it was not taken")
+        };
+        assert_eq!(message.unwrap(), "é".repeat(512) + "…");
+        assert!(
+            parse_command(&format!("::artifact {long}"))
+                .unwrap()
+                .is_err()
+        );
+    }
 
     fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()

@@ -1,5 +1,7 @@
 //! What an attempt has given so far.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{Failure, Success};
@@ -8,6 +10,8 @@ use super::{Failure, Success};
 #[derive(Debug)]
 pub(super) struct Gathered {
     success: Success,
+    /// Its artifacts, to know one again.
+    artifacts: HashSet<String>,
     bytes: usize,
     max_bytes: usize,
     overflowed: bool,
@@ -18,6 +22,7 @@ impl Gathered {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
             success: Success::default(),
+            artifacts: HashSet::new(),
             bytes: 0,
             max_bytes,
             overflowed: false,
@@ -37,8 +42,9 @@ impl Gathered {
 
     /// Adds an artifact, once.
     pub(super) fn artifact(&mut self, path: String) {
-        if !self.success.artifacts.contains(&path) && self.make_room(0, path.len() + 3) {
-            self.success.artifacts.push(path);
+        if !self.artifacts.contains(&path) && self.make_room(0, path.len() + 3) {
+            self.success.artifacts.push(path.clone());
+            self.artifacts.insert(path);
         }
     }
 

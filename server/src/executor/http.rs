@@ -11,7 +11,14 @@ use reqwest::{
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use super::{Failure, HttpBody, Report, StopSignal, Success};
+use super::{Failure, HttpBody, MAX_OUTPUTS_BYTES, Report, StopSignal, Success};
+
+/// How long a connection may take to be made. Nothing else is limited here: how long a request may
+/// take as a whole says the node (`timeout_s`), and nobody where it says nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Header that lets the receiver know a repeated request again.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Most redirects that are followed.
 const MOST_REDIRECTS: usize = 10;
@@ -38,16 +45,17 @@ pub struct HttpJob {
     pub headers: BTreeMap<String, String>,
     /// What is sent with it.
     pub body: Option<HttpBody>,
-    /// Statuses that are a success; when empty, all below 400.
-    pub expect_status: Vec<u16>,
-    /// From the first byte sent to the last received.
-    pub timeout: Duration,
-    /// How much of the answer's body is kept.
+    /// Statuses that are a success; any 2xx when there is no list.
+    pub expect_status: Option<Vec<u16>>,
+    /// Sent as `Idempotency-Key`, unless `headers` has one.
+    pub idempotency_key: Option<String>,
+    /// How much of the answer's body is kept, in bytes; less when it takes more than the limit of
+    /// outputs as JSON.
     pub max_body_bytes: usize,
 }
 
 impl HttpJob {
-    /// A request without headers and body, with a timeout of 30 s, that keeps 1 MiB.
+    /// A request without headers and body, that keeps 192 KiB.
     #[must_use]
     pub fn new(method: &str, url: &str) -> Self {
         Self {
@@ -55,9 +63,9 @@ impl HttpJob {
             url: url.to_owned(),
             headers: BTreeMap::new(),
             body: None,
-            expect_status: Vec::new(),
-            timeout: Duration::from_secs(30),
-            max_body_bytes: 1 << 20,
+            expect_status: None,
+            idempotency_key: None,
+            max_body_bytes: 192 << 10,
         }
     }
 }
@@ -70,12 +78,13 @@ pub fn http_client() -> reqwest::Result<Client> {
     Client::builder()
         .user_agent(concat!("limelight/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::limited(MOST_REDIRECTS))
-        .connect_timeout(Duration::from_secs(10))
+        .connect_timeout(CONNECT_TIMEOUT)
         .build()
 }
 
-/// Sends a request. Outputs are `status`, `headers` (a few), `body` (JSON where it is, else text)
-/// and, when the body was larger than is kept, `truncated`.
+/// Sends a request and follows redirects; the last answer's status tells whether it is a success.
+/// Outputs are `status`, `headers` (a few), `body` (JSON where it is, else text) and, when the body was
+/// larger than is kept, `truncated`. Takes as long as it takes: `stop` ends it.
 ///
 /// # Errors
 /// `http_status` for a status that is not a success, `http` when there was no answer,
@@ -102,19 +111,13 @@ pub async fn run_http(
                 line,
             })
             .await;
-        check(&what, status, &job.expect_status)?;
-        let mut outputs = Map::from_iter([
-            ("status".to_owned(), json!(status.as_u16())),
-            ("headers".to_owned(), kept_headers(response.headers())),
-        ]);
+        check(&what, status, job.expect_status.as_deref())?;
+        let headers = kept_headers(response.headers());
         let is_json = is_json(response.headers());
         let (body, truncated) = read_body(response, job.max_body_bytes)
             .await
             .map_err(|error| failure(&what, error))?;
-        if truncated {
-            outputs.insert("truncated".to_owned(), json!(true));
-        }
-        outputs.insert("body".to_owned(), body_value(&body, is_json));
+        let outputs = outputs(status, &headers, &body, is_json, truncated);
         Ok(Success {
             outputs,
             ..Success::default()
@@ -141,7 +144,12 @@ fn request(client: &Client, job: &HttpJob) -> Result<Request, Failure> {
             .map_err(|_| refuse(format!("{name:?} is not the name of a header")))?;
         headers.append(name, value);
     }
-    let mut builder = client.request(method, url).timeout(job.timeout);
+    if let Some(key) = &job.idempotency_key
+        && let Ok(key) = HeaderValue::from_str(key)
+    {
+        headers.entry(IDEMPOTENCY_KEY).or_insert(key);
+    }
+    let mut builder = client.request(method, url);
     builder = match &job.body {
         None => builder,
         Some(HttpBody::Text(text)) => builder.body(text.clone()),
@@ -196,11 +204,10 @@ fn reason(error: reqwest::Error) -> String {
     text
 }
 
-fn check(what: &str, status: StatusCode, expected: &[u16]) -> Result<(), Failure> {
-    let good = if expected.is_empty() {
-        status.as_u16() < 400
-    } else {
-        expected.contains(&status.as_u16())
+fn check(what: &str, status: StatusCode, expected: Option<&[u16]>) -> Result<(), Failure> {
+    let good = match expected {
+        None => status.is_success(),
+        Some(expected) => expected.contains(&status.as_u16()),
     };
     if good {
         return Ok(());
@@ -213,6 +220,32 @@ fn check(what: &str, status: StatusCode, expected: &[u16]) -> Result<(), Failure
     } else {
         Failure::lasting("http_status", message)
     })
+}
+
+/// The outputs, within the limit of outputs: as JSON a body may be longer than it is, and is then cut.
+fn outputs(
+    status: StatusCode,
+    headers: &Value,
+    mut body: &[u8],
+    is_json: bool,
+    mut truncated: bool,
+) -> Map<String, Value> {
+    loop {
+        let mut outputs = Map::from_iter([
+            ("status".to_owned(), json!(status.as_u16())),
+            ("headers".to_owned(), headers.clone()),
+            ("body".to_owned(), body_value(body, is_json && !truncated)),
+        ]);
+        if truncated {
+            outputs.insert("truncated".to_owned(), json!(true));
+        }
+        let bytes = serde_json::to_string(&outputs).map_or(0, |json| json.len());
+        if bytes <= MAX_OUTPUTS_BYTES || body.is_empty() {
+            return outputs;
+        }
+        body = &body[..body.len() / 2];
+        truncated = true;
+    }
 }
 
 fn kept_headers(headers: &HeaderMap) -> Value {

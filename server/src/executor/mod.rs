@@ -13,11 +13,13 @@ pub mod at_work;
 mod child;
 mod command;
 mod directive;
+mod family;
 mod gathered;
 mod http;
 mod lines;
 pub mod orphans;
 mod output;
+mod processes;
 mod report_file;
 pub mod slots;
 mod stop;
@@ -77,7 +79,8 @@ pub enum Purpose {
 
 impl Context {
     fn variables(&self) -> Vec<(&'static str, String)> {
-        let mut variables = vec![(SERVER_MARK_VARIABLE, self.server_mark.clone())];
+        let server_mark = family::with_inherited(SERVER_MARK_VARIABLE, &self.server_mark);
+        let mut variables = vec![(SERVER_MARK_VARIABLE, server_mark)];
         match &self.purpose {
             Purpose::Attempt {
                 execution_id,
@@ -87,6 +90,10 @@ impl Context {
                 ("LIMELIGHT_EXECUTION_ID", execution_id.to_string()),
                 ("LIMELIGHT_NODE_ID", node_id.to_string()),
                 ("LIMELIGHT_ATTEMPT", attempt.to_string()),
+                (
+                    "LIMELIGHT_IDEMPOTENCY_KEY",
+                    idempotency_key(*execution_id, node_id),
+                ),
             ]),
             Purpose::TestRun(id) => variables.push(("LIMELIGHT_TEST_RUN_ID", id.to_string())),
         }
@@ -94,12 +101,22 @@ impl Context {
     }
 }
 
+/// The same for every attempt at a node, and for no other node: what an attempt did outside can be
+/// known again by the next.
+#[must_use]
+pub fn idempotency_key(execution: ExecutionId, node: &NodeId) -> String {
+    format!("{execution}/{node}")
+}
+
 /// How much of a program's output is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputLimits {
     /// Longest line, in bytes; what is beyond is cut.
     pub max_line_bytes: usize,
-    /// All log lines of the attempt, in bytes; what is beyond is dropped.
+    /// All log lines of the attempt; what is beyond is dropped and counted.
+    pub max_log_lines: usize,
+    /// All log lines of the attempt with their line ends, in bytes; what is beyond is dropped and
+    /// counted.
     pub max_log_bytes: usize,
     /// Outputs and artifacts together, in bytes of JSON; beyond, the attempt fails.
     pub max_outputs_bytes: usize,
@@ -109,11 +126,21 @@ impl Default for OutputLimits {
     fn default() -> Self {
         Self {
             max_line_bytes: 16 << 10,
+            max_log_lines: 100_000,
             max_log_bytes: 16 << 20,
-            max_outputs_bytes: 1 << 20,
+            max_outputs_bytes: MAX_OUTPUTS_BYTES,
         }
     }
 }
+
+/// Outputs and artifacts of an attempt together, in bytes of JSON.
+const MAX_OUTPUTS_BYTES: usize = 256 << 10;
+
+/// Longest message of a progress, in bytes; what is beyond is cut.
+const MAX_MESSAGE_BYTES: usize = 1 << 10;
+
+/// Longest path of an artifact, in bytes.
+const MAX_PATH_BYTES: usize = 4 << 10;
 
 /// What an attempt says while it runs.
 ///
@@ -134,6 +161,13 @@ pub enum Report {
         progress: f64,
         /// What it is doing.
         message: Option<String>,
+    },
+    /// Said once in the end, when the log did not hold all: how much is missing.
+    Dropped {
+        /// How many lines.
+        lines: u64,
+        /// How many bytes, line ends included.
+        bytes: u64,
     },
 }
 

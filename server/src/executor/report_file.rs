@@ -48,10 +48,7 @@ impl ReportFile {
     /// The next lines that were written since; none when there is nothing new. Reads a bounded
     /// piece of a small local file, so it does not bother with another thread.
     pub(super) fn read(&mut self) -> Vec<Line> {
-        let file = self.file.as_file();
-        let Ok(length) = file.metadata().map(|metadata| metadata.len()) else {
-            return Vec::new();
-        };
+        let length = self.length();
         if length < self.offset {
             // It was truncated and written anew.
             self.offset = 0;
@@ -59,7 +56,9 @@ impl ReportFile {
         if length == self.offset || self.offset >= self.max_bytes {
             return Vec::new();
         }
-        let mut chunk = vec![0; CHUNK_BYTES.min((length - self.offset) as usize)];
+        let most = (length.min(self.max_bytes) - self.offset) as usize;
+        let mut chunk = vec![0; CHUNK_BYTES.min(most)];
+        let file = self.file.as_file();
         let read = file.read_at(&mut chunk, self.offset).unwrap_or(0);
         self.offset += read as u64;
         self.lines.push(&chunk[..read])
@@ -67,12 +66,17 @@ impl ReportFile {
 
     /// Whether there is more to read at once.
     pub(super) fn has_more(&self) -> bool {
-        let length = self
-            .file
-            .as_file()
-            .metadata()
-            .map_or(0, |metadata| metadata.len());
-        length > self.offset && self.offset < self.max_bytes
+        self.length() > self.offset && self.offset < self.max_bytes
+    }
+
+    /// How much of it is read, in bytes, when there is more.
+    pub(super) fn exceeds(&self) -> Option<u64> {
+        (self.length() > self.offset).then_some(self.max_bytes)
+    }
+
+    fn length(&self) -> u64 {
+        let metadata = self.file.as_file().metadata();
+        metadata.map_or(0, |metadata| metadata.len())
     }
 
     /// A last line without a line end.
@@ -104,7 +108,57 @@ fn prefix(server_mark: &str) -> String {
 mod tests {
     use std::io::Write as _;
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Deed {
+        Write(Vec<u8>),
+        Truncate(u64),
+        Read,
+    }
+
+    fn deed() -> impl Strategy<Value = Deed> {
+        let byte = prop_oneof![Just(b'\n'), Just(0), any::<u8>()];
+        prop_oneof![
+            prop::collection::vec(byte, 0..300).prop_map(Deed::Write),
+            (0..400_u64).prop_map(Deed::Truncate),
+            Just(Deed::Read),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_whatever_a_program_does_to_it_lines_are_bounded(
+            deeds in prop::collection::vec(deed(), 0..40),
+        ) {
+            let mut report = ReportFile::create("fuzz", 16, 500).unwrap();
+            let mut writer = fs::OpenOptions::new().append(true).open(report.path()).unwrap();
+            let check = |lines: &[Line]| {
+                // Each byte may have become a replacement character.
+                lines.iter().all(|line| line.text.len() <= 48 && !line.text.contains(['\0', '\n']))
+            };
+            for deed in deeds {
+                match deed {
+                    Deed::Write(bytes) => writer.write_all(&bytes).unwrap(),
+                    Deed::Truncate(length) => writer.set_len(length).unwrap(),
+                    Deed::Read => {
+                        let lines = report.read();
+                        prop_assert!(check(&lines) && lines.len() <= 500);
+                    }
+                }
+            }
+            let mut rounds = 0;
+            while report.has_more() {
+                prop_assert!(check(&report.read()));
+                rounds += 1;
+                prop_assert!(rounds < 10, "it never ends");
+            }
+            prop_assert!(check(&report.finish().into_iter().collect::<Vec<_>>()));
+            prop_assert!(report.offset <= 500);
+        }
+    }
 
     fn texts(lines: impl IntoIterator<Item = Line>) -> Vec<String> {
         lines.into_iter().map(|line| line.text).collect()

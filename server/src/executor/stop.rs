@@ -53,6 +53,15 @@ impl Stopper {
 }
 
 impl StopSignal {
+    /// Why the attempt is to end, if it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<StopReason> {
+        if self.0.has_changed().is_err() {
+            return self.0.borrow().or(Some(StopReason::Interrupted));
+        }
+        *self.0.borrow()
+    }
+
     /// Waits until the attempt is to end.
     pub async fn stopped(&mut self) -> StopReason {
         match self.0.wait_for(Option::is_some).await {

@@ -1,13 +1,11 @@
-//! Output of nodes. A row a line, without JSON; the event is made when it is appended or read.
+//! Output of nodes, many lines a row ([`block`]); a line's event is made when it is appended or read.
 
 use std::sync::Arc;
 
-use limelight_protocol::{
-    EventType, ExecutionId, NodeId, Stream, Timestamp,
-    event::{LogLine, LogSource},
-};
+use limelight_protocol::{EventType, ExecutionId, NodeId, Stream, Timestamp, event::LogLine};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
+    QuerySelect, TransactionTrait,
 };
 
 use super::{
@@ -15,15 +13,18 @@ use super::{
     entity::node_log,
     error::{Result, StoreError},
     journal::{CommittedEvent, wire::Parts},
-    text,
 };
 use crate::auth::Caller;
 
+mod block;
+
 /// Rows of one statement: both databases limit the number of its parameters.
-const CHUNK: usize = 1000;
+const ROWS_AT_ONCE: usize = 1000;
 
 impl Store {
-    /// Appends lines to a node's log; the first gets `first_seq`.
+    /// Appends lines to a node's log; the first gets `first_seq`. Lines that are there already, with
+    /// these very numbers, are not written again: who does not know whether an append was committed
+    /// may repeat it.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when `first_seq` does not continue the log, and then nothing is
@@ -35,47 +36,30 @@ impl Store {
         first_seq: u64,
         lines: &[(Timestamp, LogLine)],
     ) -> Result<Vec<Arc<CommittedEvent>>> {
-        let rows: Vec<node_log::Model> = lines
-            .iter()
-            .zip(bigint(first_seq)..)
-            .map(|((timestamp, line), seq)| node_log::Model {
-                execution_id: execution.0,
-                node_id: node.as_str().to_owned(),
-                seq,
-                timestamp: timestamp.0,
-                attempt: line.attempt as i32,
-                source: source_number(line.source),
-                line: text::clean(&line.line).into_owned(),
-            })
-            .collect();
+        let blocks = block::cut(execution, node, bigint(first_seq), lines)?;
         let writer = self.write().await;
         let transaction = writer.begin().await?;
         let last = newest_seq(&transaction, execution, node).await?;
         if first_seq != last + 1 {
+            if are_there(&transaction, &blocks).await? {
+                return committed(blocks, first_seq - 1, usize::MAX);
+            }
             return Err(StoreError::Conflict(format!(
                 "the log of {execution}/{node} goes on at {}, not at {first_seq}",
                 last + 1
             )));
         }
-        for chunk in rows.chunks(CHUNK) {
-            let models = chunk.iter().map(|row| node_log::ActiveModel {
-                execution_id: Set(row.execution_id),
-                node_id: Set(row.node_id.clone()),
-                seq: Set(row.seq),
-                timestamp: Set(row.timestamp),
-                attempt: Set(row.attempt),
-                source: Set(row.source),
-                line: Set(row.line.clone()),
-            });
-            node_log::Entity::insert_many(models)
+        for rows in blocks.chunks(ROWS_AT_ONCE) {
+            let rows = rows.iter().map(|row| row.clone().into_active_model());
+            node_log::Entity::insert_many(rows)
                 .exec_without_returning(&transaction)
                 .await?;
         }
         transaction.commit().await?;
-        committed(execution, node, rows)
+        committed(blocks, first_seq - 1, usize::MAX)
     }
 
-    /// At most `limit` lines after `after_seq`, oldest first.
+    /// At most `limit` lines after `after_seq`, oldest first; fewer only at the log's end.
     ///
     /// # Errors
     /// When the database fails.
@@ -87,15 +71,26 @@ impl Store {
         after_seq: u64,
         limit: u64,
     ) -> Result<Vec<Arc<CommittedEvent>>> {
-        let rows = node_log::Entity::find()
-            .filter(node_log::Column::ExecutionId.eq(execution.0))
-            .filter(node_log::Column::NodeId.eq(node.as_str()))
-            .filter(node_log::Column::Seq.gt(bigint(after_seq)))
-            .order_by_asc(node_log::Column::Seq)
-            .limit(limit)
-            .all(self.read())
+        let connection = self.read();
+        let next = bigint(after_seq).saturating_add(1);
+        let first: Option<i64> = of(execution, node)
+            .select_only()
+            .column(node_log::Column::FirstSeq)
+            .filter(node_log::Column::FirstSeq.lte(next))
+            .order_by_desc(node_log::Column::FirstSeq)
+            .limit(1)
+            .into_tuple()
+            .one(connection)
             .await?;
-        committed(execution, node, rows)
+        // Numbers have no gap, so what lies between holds the page and little more.
+        let blocks = of(execution, node)
+            .filter(node_log::Column::FirstSeq.gte(first.unwrap_or(next)))
+            .filter(node_log::Column::FirstSeq.lt(next.saturating_add(bigint(limit))))
+            .order_by_asc(node_log::Column::FirstSeq)
+            .all(connection)
+            .await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        committed(blocks, after_seq, limit)
     }
 
     /// `seq` of the newest line; 0 when there is none.
@@ -107,17 +102,21 @@ impl Store {
     }
 }
 
+fn of(execution: ExecutionId, node: &NodeId) -> sea_orm::Select<node_log::Entity> {
+    node_log::Entity::find()
+        .filter(node_log::Column::ExecutionId.eq(execution.0))
+        .filter(node_log::Column::NodeId.eq(node.as_str()))
+}
+
 async fn newest_seq(
     connection: &impl ConnectionTrait,
     execution: ExecutionId,
     node: &NodeId,
 ) -> Result<u64> {
-    let newest: Option<i64> = node_log::Entity::find()
+    let newest: Option<i64> = of(execution, node)
         .select_only()
-        .column(node_log::Column::Seq)
-        .filter(node_log::Column::ExecutionId.eq(execution.0))
-        .filter(node_log::Column::NodeId.eq(node.as_str()))
-        .order_by_desc(node_log::Column::Seq)
+        .column(node_log::Column::LastSeq)
+        .order_by_desc(node_log::Column::FirstSeq)
         .limit(1)
         .into_tuple()
         .one(connection)
@@ -125,48 +124,50 @@ async fn newest_seq(
     Ok(newest.unwrap_or(0) as u64)
 }
 
+/// Whether these very rows were committed before.
+async fn are_there(connection: &impl ConnectionTrait, blocks: &[node_log::Model]) -> Result<bool> {
+    for block in blocks {
+        let key = (block.execution_id, block.node_id.clone(), block.first_seq);
+        let stored = node_log::Entity::find_by_id(key).one(connection).await?;
+        if stored.as_ref() != Some(block) {
+            return Ok(false);
+        }
+    }
+    Ok(!blocks.is_empty())
+}
+
+/// The events of the lines after `after_seq`, `limit` at most.
 fn committed(
-    execution: ExecutionId,
-    node: &NodeId,
-    rows: Vec<node_log::Model>,
+    blocks: Vec<node_log::Model>,
+    after_seq: u64,
+    limit: usize,
 ) -> Result<Vec<Arc<CommittedEvent>>> {
-    let stream = Stream::Log(execution, node.clone());
-    rows.into_iter()
-        .map(|row| {
-            let line = LogLine {
-                attempt: row.attempt as u32,
-                source: source_of(row.source)?,
-                line: row.line,
-            };
+    let mut events = Vec::new();
+    for block in blocks {
+        let execution = ExecutionId(block.execution_id);
+        let node = NodeId::new(&block.node_id)
+            .ok_or_else(|| StoreError::corrupt(format!("log of {:?}", block.node_id)))?;
+        let stream = Stream::Log(execution, node);
+        for (seq, timestamp, line) in block::lines(&block)? {
+            if seq <= after_seq {
+                continue;
+            }
+            if events.len() == limit {
+                return Ok(events);
+            }
             let data = serde_json::to_string(&line).map_err(StoreError::corrupt)?;
-            Ok(Arc::new(CommittedEvent::new(&Parts {
-                position: row.seq as u64,
+            events.push(Arc::new(CommittedEvent::new(&Parts {
+                position: seq,
                 stream: &stream,
-                seq: row.seq as u64,
+                seq,
                 kind: EventType::NodeLog,
-                timestamp: Timestamp(row.timestamp),
+                timestamp,
                 workflow_id: None,
                 execution_id: Some(execution),
-                node_id: Some(node.as_str()),
+                node_id: Some(&block.node_id),
                 data: &data,
-            })))
-        })
-        .collect()
-}
-
-const fn source_number(source: LogSource) -> i16 {
-    match source {
-        LogSource::Stdout => 1,
-        LogSource::Stderr => 2,
-        LogSource::System => 3,
+            })));
+        }
     }
-}
-
-fn source_of(number: i16) -> Result<LogSource> {
-    match number {
-        1 => Ok(LogSource::Stdout),
-        2 => Ok(LogSource::Stderr),
-        3 => Ok(LogSource::System),
-        other => Err(StoreError::corrupt(format!("log source {other}"))),
-    }
+    Ok(events)
 }

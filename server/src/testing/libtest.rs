@@ -8,7 +8,7 @@ use limelight_protocol::testing::{CaseResult, CaseStatus};
 
 use super::{
     LineParser, ansi,
-    case::{Message, case},
+    case::{MOST_WAITING, Message, bounded, case, duration},
 };
 
 /// Reads `cargo test`.
@@ -105,7 +105,7 @@ impl Libtest {
         match outcome(name, rest) {
             Some(case) => cases.extend(self.settle(case)),
             None => {
-                let (name, likely) = (bare(name).to_owned(), ending(rest));
+                let (name, likely) = (bounded(bare(name)), ending(rest));
                 self.unfinished = Some(Unfinished { name, likely });
             }
         }
@@ -123,7 +123,7 @@ impl Libtest {
     }
 
     fn settle(&mut self, case: CaseResult) -> Option<CaseResult> {
-        if case.status == CaseStatus::Failed {
+        if case.status == CaseStatus::Failed && self.failed.len() < MOST_WAITING {
             self.failed.push(case);
             return None;
         }
@@ -200,7 +200,7 @@ fn outcome(name: &str, text: &str) -> Option<CaseResult> {
         .strip_suffix("s>")
         .and_then(|rest| rest.rsplit_once(" <"))
     {
-        Some((text, seconds)) => (text, Some(seconds.parse().ok()?)),
+        Some((text, seconds)) => (text, Some(duration(seconds)?)),
         None => (text, None),
     };
     let (status, message) = match text {
@@ -214,7 +214,7 @@ fn outcome(name: &str, text: &str) -> Option<CaseResult> {
         ),
     };
     Some(CaseResult {
-        name: bare(name).to_owned(),
+        name: bounded(bare(name)),
         status,
         duration_s,
         message,

@@ -75,6 +75,9 @@ mod tests {
         cases.iter().map(line).collect()
     }
 
+    /// How much a case may hold: a name, a message and a mark on each that it was cut.
+    const MAX_CASE_BYTES: usize = (17 << 10) + 100;
+
     const FORMATS: [SuiteFormat; 4] = [
         SuiteFormat::Libtest,
         SuiteFormat::Nextest,
@@ -93,9 +96,68 @@ mod tests {
         }
     }
 
+    /// Lines of a length and number that would hurt if any of it were quadratic.
+    #[test]
+    fn long_lines_and_many_of_them_take_no_more_than_their_due() {
+        let pieces = [
+            "] ",
+            "[ 1%] ",
+            "[gw0] [ 1%] ",
+            "a::b[",
+            "\u{1b}[",
+            "\u{1b}]",
+            "=",
+            "_",
+            "test a ... ",
+            "ok ",
+            "not ok ",
+            "# SKIP ",
+            "\\#",
+            "FAILED ",
+            "---- ",
+            "─",
+            " [",
+            "] (",
+            "PASSED",
+        ];
+        let begun = std::time::Instant::now();
+        for format in FORMATS {
+            for piece in pieces {
+                let mut parser = parser(format);
+                let line = piece.repeat((16 << 10) / piece.len());
+                let x = format!("a.py::x[{line}");
+                for line in [&line, &x].into_iter().cycle().take(40) {
+                    parser.line(line);
+                }
+                parser.finish();
+            }
+        }
+        // A guard against hanging: 50 MB in all take a second or two, each line squared takes hours.
+        assert!(begun.elapsed().as_secs() < 60);
+    }
+
+    #[test]
+    fn a_flood_of_failures_is_not_hoarded() {
+        for (format, line) in [
+            (SuiteFormat::Libtest, "test t%d ... FAILED"),
+            (SuiteFormat::Nextest, "  TRY 1 FAIL [   0.1s] a t%d"),
+            (SuiteFormat::Pytest, "a.py::t%d FAILED"),
+            (SuiteFormat::Tap, "not ok - t%d"),
+        ] {
+            let mut parser = parser(format);
+            let mut early = 0;
+            for number in 0..5000 {
+                early += parser.line(&line.replace("%d", &number.to_string())).len();
+            }
+            let late = parser.finish().len();
+            assert_eq!(early + late, 5000);
+            assert!(late <= case::MOST_WAITING + 1, "{late} were held back");
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_parser_is_upset_by_what_a_suite_may_print(
+        fn fuzz_no_parser_is_upset_by_what_a_suite_may_print(
             lines in prop::collection::vec(
                 prop_oneof![
                     any::<String>(),
@@ -110,8 +172,32 @@ mod tests {
         ) {
             for format in FORMATS {
                 let mut parser = parser(format);
-                parse(&mut *parser, &lines.join("\n"));
+                let cases = parse(&mut *parser, &lines.join("\n"));
+                for case in cases {
+                    let message = case.message.as_deref().unwrap_or_default();
+                    prop_assert!(case.name.len() + message.len() <= MAX_CASE_BYTES);
+                    prop_assert!(case.duration_s.is_none_or(|s| s.is_finite() && s >= 0.0));
+                }
                 prop_assert_eq!(parser.finish(), []);
+            }
+        }
+
+        #[test]
+        fn fuzz_no_parser_gives_more_than_it_was_given(
+            line in "\\PC{0,40}( \\.\\.\\. | \\[|\\] |::)(FAILED|ok|PASSED|NaN|inf|<|>|s| |\\[|\\]|%|[0-9]){0,9}",
+            repeat in 1_usize..400,
+        ) {
+            for format in FORMATS {
+                let mut parser = parser(format);
+                let text = line.repeat(repeat);
+                let cases: Vec<_> = (0..3).flat_map(|_| parser.line(&text)).collect();
+                let rest = parser.finish();
+                let total: usize = cases
+                    .iter()
+                    .chain(&rest)
+                    .map(|case| case.name.len() + case.message.as_deref().map_or(0, str::len))
+                    .sum();
+                prop_assert!(total <= 4 * MAX_CASE_BYTES);
             }
         }
     }

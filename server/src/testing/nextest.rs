@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use limelight_protocol::testing::{CaseResult, CaseStatus};
 
-use super::{LineParser, ansi, case::Message};
+use super::{
+    LineParser, ansi,
+    case::{MOST_WAITING, Message, bounded, duration},
+};
 
 /// Width of the column of status words.
 const STATUS_COLUMNS: usize = 12;
@@ -84,7 +87,7 @@ impl Nextest {
             return Vec::new();
         };
         case.message = message;
-        if is_final {
+        if is_final || self.tries.len() >= MOST_WAITING {
             self.tries.remove(&case.name);
             return vec![case];
         }
@@ -146,9 +149,9 @@ fn status_line(line: &str) -> Status {
     }
     let duration_s = time.trim().trim_start_matches('>').trim().strip_suffix('s');
     let case = CaseResult {
-        name: name.to_owned(),
+        name: bounded(name),
         status,
-        duration_s: duration_s.and_then(|seconds| seconds.parse().ok()),
+        duration_s: duration_s.and_then(duration),
         message: None,
     };
     let counted = counter.is_some_and(|counter| counter.contains(|c: char| c.is_ascii_digit()));

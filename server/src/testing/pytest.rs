@@ -9,8 +9,11 @@ use limelight_protocol::testing::{CaseResult, CaseStatus};
 
 use super::{
     LineParser, ansi,
-    case::{Message, case},
+    case::{MOST_WAITING, Message, bounded, case},
 };
+
+/// How many ends of a name with brackets are tried.
+const MOST_ENDS: usize = 16;
 
 /// Reads `pytest -v`.
 #[derive(Debug, Default)]
@@ -138,10 +141,10 @@ impl Pytest {
             cases.extend(self.end_unfinished());
         }
         match begun {
-            Some((name, _, Some(found))) => cases.extend(self.settle(name.to_owned(), found)),
+            Some((name, _, Some(found))) => cases.extend(self.settle(bounded(name), found)),
             Some((name, rest, None)) => {
                 self.unfinished = Some(Unfinished {
-                    name: name.to_owned(),
+                    name: bounded(name),
                     has_output: !rest.trim().is_empty(),
                     likely: ending(rest),
                 });
@@ -172,7 +175,7 @@ impl Pytest {
             duration_s: None,
             message,
         };
-        if status == CaseStatus::Failed {
+        if status == CaseStatus::Failed && self.failed.len() < MOST_WAITING {
             self.failed.push(Failed { case, is_error });
             return None;
         }
@@ -236,19 +239,19 @@ impl Pytest {
         };
         if let Some(index) = self.failed.iter().position(is_meant) {
             let mut case = self.failed.remove(index).case;
-            name.clone_into(&mut case.name);
+            case.name = bounded(name);
             case.message = case
                 .message
                 .or_else(|| (!message.is_empty()).then(|| message.to_owned()));
-            self.seen.insert(name.to_owned());
+            self.seen.insert(case.name.clone());
             return Some(case);
         }
         // `SKIPPED [1] a.py:12: reason` names a place, not a test.
         if self.seen.contains(name) || rest.starts_with('[') {
             return None;
         }
-        self.seen.insert(name.to_owned());
         let mut case = case(name, status);
+        self.seen.insert(case.name.clone());
         case.message = (!message.is_empty()).then(|| message.to_owned());
         Some(case)
     }
@@ -259,7 +262,9 @@ impl Pytest {
             Some(Current::Case(index)) => self.failed[index].case.message = message,
             Some(Current::Unknown(mut failed)) => {
                 failed.case.message = message;
-                self.failed.push(failed);
+                if self.failed.len() < MOST_WAITING {
+                    self.failed.push(failed);
+                }
             }
             None => {}
         }
@@ -314,6 +319,7 @@ fn split_node(line: &str) -> Option<(&str, &str)> {
         Some(at) if line[at..].starts_with('[') => {
             at + line[at..]
                 .rmatch_indices("] ")
+                .take(MOST_ENDS)
                 .map(|(end, _)| end + 1)
                 .find(|end| outcome(&line[at + end + 1..]).is_some())
                 .or_else(|| line[at..].find("] ").map(|end| end + 1))?

@@ -8,7 +8,7 @@ use limelight_protocol::testing::{CaseResult, CaseStatus};
 
 use super::{
     LineParser, ansi,
-    case::{Message, case},
+    case::{Message, case, duration},
 };
 
 /// Reads TAP.
@@ -121,7 +121,7 @@ impl Tap {
         let line = line.strip_prefix("  ").unwrap_or(line);
         match (line.strip_prefix("duration_ms:"), &mut self.current) {
             (Some(milliseconds), Some(case)) => {
-                let milliseconds: Option<f64> = milliseconds.trim().parse().ok();
+                let milliseconds = duration(milliseconds.trim());
                 case.duration_s = milliseconds.map(|milliseconds| milliseconds / 1000.0);
             }
             _ => self.message.push(line),

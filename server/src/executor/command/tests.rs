@@ -6,7 +6,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::executor::{Context, OutputLimits, Purpose, Stopper};
+use crate::executor::{Context, OutputLimits, Purpose, StopReason, Stopper};
+
+mod endings;
 
 /// Longer than any test may take: what must end earlier is ended by what is tested.
 const FOREVER: Duration = Duration::from_secs(600);
@@ -39,6 +41,8 @@ fn args(args: &[&str]) -> CommandJob {
         args.iter().map(|&arg| arg.to_owned()).collect(),
     ))
 }
+
+const NO_LINES: [&str; 0] = [];
 
 /// What came of an attempt that nobody stopped.
 struct Done {
@@ -137,6 +141,7 @@ async fn the_program_sees_its_own_variables_and_none_of_the_servers() {
         "GREETING=hello",
         "LIMELIGHT_ATTEMPT=2",
         "LIMELIGHT_EXECUTION_ID=00000000-0000-0000-0000-000000000000",
+        "LIMELIGHT_IDEMPOTENCY_KEY=00000000-0000-0000-0000-000000000000/build",
         "LIMELIGHT_NODE_ID=build",
         "LIMELIGHT_SERVER_MARK=mark",
     ] {
@@ -270,13 +275,20 @@ async fn a_program_that_cannot_be_started_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn output_beyond_the_limit_is_dropped_with_one_word_and_the_program_ends_well() {
+async fn output_beyond_the_limit_is_dropped_and_counted_and_the_program_ends_well() {
     let mut job = shell("yes 'a line of output' | head -n 200000; echo '::output {\"ok\": true}'");
     job.limits.max_log_bytes = 1000;
     let done = done(job).await;
+    let [full, dropped] = done.lines(LogSource::System)[..] else {
+        panic!("{:?}", done.lines(LogSource::System))
+    };
     assert_eq!(
-        done.lines(LogSource::System),
-        ["output beyond 1000 bytes is not kept"]
+        full,
+        "the log is full: an attempt's holds 100000 lines and 1000 bytes"
+    );
+    assert_eq!(
+        dropped,
+        "dropped after the log was full: 199942 lines, 3399014 bytes"
     );
     let kept: usize = done
         .lines(LogSource::Stdout)
@@ -290,6 +302,7 @@ async fn output_beyond_the_limit_is_dropped_with_one_word_and_the_program_ends_w
 #[tokio::test]
 async fn all_of_a_large_output_arrives() {
     let done = done(shell("seq 1 100000")).await;
+    assert_eq!(done.lines(LogSource::System), NO_LINES);
     let lines = done.lines(LogSource::Stdout);
     assert_eq!(
         (lines.len(), lines[0], lines[99_999]),
@@ -378,16 +391,13 @@ async fn what_a_program_leaves_behind_in_its_group_is_killed() {
 async fn a_process_that_left_the_group_and_holds_the_pipe_does_not_hold_the_attempt() {
     let dir = TempDir::new().unwrap();
     let mut job = shell(
-        "setsid sh -c 'echo $$ > pid; mv pid left; while :; do sleep 600; done' &
+        "setsid sh -c 'touch left; while :; do sleep 600; done' &
         until [ -e left ]; do sleep 0.01; done; echo done",
     );
     job.working_dir = dir.path().into();
     let done = done(job).await;
     assert_eq!(done.result, Ok(Success::default()));
     assert_eq!(done.lines(LogSource::Stdout), ["done"]);
-    let pid = fs::read_to_string(dir.path().join("left")).unwrap();
-    let group = nix::unistd::Pid::from_raw(pid.trim().parse().unwrap());
-    nix::sys::signal::killpg(group, Signal::SIGKILL).unwrap();
 }
 
 #[tokio::test]
@@ -442,4 +452,94 @@ async fn no_report_file_is_left() {
     assert_eq!(done.result, Ok(Success::default()));
     let path = done.lines(LogSource::Stdout)[0];
     assert!(path.starts_with('/') && !Path::new(path).exists());
+}
+
+/// 100 MB of what costs a line as much as it stores: nothing.
+const FLOOD: &str = "head -c 100000000 /dev/zero | tr '\\0' '\\n'";
+
+#[tokio::test]
+async fn a_flood_is_drained_beyond_the_limit_and_commands_in_it_are_obeyed() {
+    let line = format!("{FLOOD}; echo '::output {{\"ok\": true}}'; {FLOOD}; echo '::quality 1'");
+    let done = done(shell(&line)).await;
+    assert_eq!(done.lines(LogSource::Stdout).len(), 100_000);
+    let [full, dropped] = done.lines(LogSource::System)[..] else {
+        panic!("{:?}", done.lines(LogSource::System))
+    };
+    assert_eq!(
+        full,
+        "the log is full: an attempt's holds 100000 lines and 16777216 bytes"
+    );
+    assert_eq!(
+        dropped,
+        "dropped after the log was full: 199900000 lines, 199900000 bytes"
+    );
+    let success = done.result.unwrap();
+    assert_eq!(
+        (&success.outputs["ok"], success.quality),
+        (&json!(true), Some(1.0))
+    );
+}
+
+#[tokio::test]
+async fn one_endless_line_is_cut_and_holds_nothing() {
+    let done = done(shell(
+        "head -c 50000000 /dev/zero | tr '\\0' x; echo; echo after",
+    ))
+    .await;
+    let [cut, after] = done.lines(LogSource::Stdout)[..] else {
+        panic!("other lines")
+    };
+    assert!(cut.len() < 17_000 && cut.ends_with("[cut at 16384 bytes]"));
+    assert_eq!(after, "after");
+}
+
+#[tokio::test]
+async fn a_flood_of_commands_is_obeyed_without_a_report_each() {
+    let line = "yes '::progress 50 half' | head -n 200000; echo '::progress 60'";
+    let done = done(shell(line)).await;
+    let last = Report::Progress {
+        progress: 60.0,
+        message: None,
+    };
+    assert_eq!(done.reports.last(), Some(&last));
+    assert!(done.reports.len() < 20_000, "{}", done.reports.len());
+    assert_eq!(done.lines(LogSource::Stdout), NO_LINES);
+}
+
+#[tokio::test]
+async fn a_report_file_that_is_something_else_by_now_does_no_harm() {
+    for line in [
+        "rm \"$LIMELIGHT_REPORT\"",
+        "rm \"$LIMELIGHT_REPORT\"; mkfifo \"$LIMELIGHT_REPORT\"",
+        "rm \"$LIMELIGHT_REPORT\"; ln -s /dev/zero \"$LIMELIGHT_REPORT\"",
+        "rm \"$LIMELIGHT_REPORT\"; mkdir \"$LIMELIGHT_REPORT\"; rmdir \"$LIMELIGHT_REPORT\"",
+        "chmod 0 \"$LIMELIGHT_REPORT\"",
+    ] {
+        let done = done(shell(line)).await;
+        assert_eq!(done.result, Ok(Success::default()), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_file_beyond_the_limit_is_read_to_there() {
+    let done = done(shell(
+        "echo '{\"quality\": 1}' >> \"$LIMELIGHT_REPORT\"; truncate -s 1T \"$LIMELIGHT_REPORT\"",
+    ))
+    .await;
+    let notes = done.lines(LogSource::System);
+    assert_eq!(
+        notes.last(),
+        Some(&"the report file was read up to 16777216 bytes")
+    );
+    assert_eq!(done.result.unwrap().quality, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_fault_in_a_command_is_quoted_in_part() {
+    let line = "printf '::quality '; head -c 10000 /dev/zero | tr '\\0' '\\1'; echo";
+    let done = done(shell(line)).await;
+    let [fault] = done.lines(LogSource::System)[..] else {
+        panic!("other remarks")
+    };
+    assert!(fault.len() < 600, "{} bytes", fault.len());
 }

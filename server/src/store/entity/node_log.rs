@@ -1,4 +1,4 @@
-//! Output of nodes, a row a line.
+//! Output of nodes, a row for many lines.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,11 +11,11 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub node_id: String,
     #[sea_orm(primary_key, auto_increment = false)]
-    pub seq: i64,
-    pub timestamp: i64,
+    pub first_seq: i64,
+    pub last_seq: i64,
     pub attempt: i32,
-    pub source: i16,
-    pub line: String,
+    pub timestamp: i64,
+    pub lines: String,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -6,13 +6,15 @@ use limelight_protocol::{
     host::{DiskSample, HostSample, ProcessSample, Range},
 };
 
+use sea_orm::{ConnectionTrait as _, Statement};
+
 use super::{
     Database,
     story::{NOW, Story, node},
 };
 use crate::{
     auth::Caller,
-    store::{Store, StoreError},
+    store::{MigrateCommand, Store, StoreError, migrate},
 };
 
 fn line(text: &str) -> (Timestamp, LogLine) {
@@ -47,6 +49,14 @@ pub async fn a_log_continues_where_it_ended(database: Database) {
     let read = store.read_log(&caller, id, &a, 0, 2500).await.unwrap();
     assert_eq!(read, live);
     let stream = Stream::Log(id, a);
+    for (after, limit) in [(0, 1), (511, 2), (512, 2), (1000, 700), (2400, 500)] {
+        let page = store.read_stream(&caller, &stream, after, limit).await;
+        let count = limit.min(2501 - after);
+        let seqs: Vec<u64> = page.unwrap().iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (after + 1..=after + count).collect::<Vec<_>>());
+    }
+    let beyond = store.read_stream(&caller, &stream, u64::MAX, 10).await;
+    assert_eq!(beyond.unwrap(), []);
     let last = store.read_stream(&caller, &stream, 2500, 10).await.unwrap();
     assert_eq!((last.len(), last[0].position, last[0].seq), (1, 2501, 2501));
     let event: Event = serde_json::from_str(&last[0].wire).unwrap();
@@ -54,6 +64,102 @@ pub async fn a_log_continues_where_it_ended(database: Database) {
         panic!("another body");
     };
     assert_eq!(body, line("nul\u{fffd}").1);
+}
+
+pub async fn lines_that_are_appended_again_are_there_once(database: Database) {
+    let (store, _journal) = database.open().await;
+    let (id, a) = (Story::new(&[]).execution.id, node("a"));
+    let many: Vec<_> = (0..1500).map(|n| line(&format!("line {n}"))).collect();
+    let first = store.append_log(id, &a, 1, &many).await.unwrap();
+    // The answer to the first append was lost.
+    let again = store.append_log(id, &a, 1, &many).await.unwrap();
+    assert_eq!(again, first);
+    assert_eq!(store.last_log_seq(id, &a).await.unwrap(), 1500);
+    for (first_seq, lines) in [
+        (1, &many[..1499]),
+        (2, &many[1..]),
+        (1, &[line("other")]),
+        (1, &[]),
+    ] {
+        let wrong = store.append_log(id, &a, first_seq, lines).await;
+        assert!(matches!(wrong, Err(StoreError::Conflict(_))), "{wrong:?}");
+    }
+    store.append_log(id, &a, 1501, &many).await.unwrap();
+    assert_eq!(store.append_log(id, &a, 1, &many).await.unwrap(), first);
+}
+
+pub async fn a_flood_of_short_lines_takes_little_more_than_its_text(database: Database) {
+    let (store, _journal) = database.open().await;
+    let (id, a) = (Story::new(&[]).execution.id, node("a"));
+    let flood = vec![line("y"); 10_000];
+    store.append_log(id, &a, 1, &flood).await.unwrap();
+    let statement = match store.backend_name() {
+        "sqlite" => "SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%node_log%'",
+        _ => "SELECT pg_total_relation_size('node_log')",
+    };
+    let row = store
+        .read()
+        .query_one_raw(Statement::from_string(
+            store.read().get_database_backend(),
+            statement,
+        ))
+        .await
+        .unwrap()
+        .unwrap();
+    let bytes: i64 = row.try_get_by_index(0).unwrap();
+    assert!(bytes < 200_000, "{bytes} bytes");
+}
+
+pub async fn logs_of_earlier_versions_are_carried_over_and_back(database: Database) {
+    let (store, journal) = database.open().await;
+    let caller = Caller::system();
+    let (id, a) = (Story::new(&[]).execution.id, node("a"));
+    let of = |attempt, text: &str| {
+        let (timestamp, line) = line(text);
+        (timestamp, LogLine { attempt, ..line })
+    };
+    // Two attempts in turns, as there may be from before they waited for each other.
+    let mut lines: Vec<_> = (0..200)
+        .map(|n| of(1, &format!("\"{n}\"\n\u{1b}")))
+        .collect();
+    lines.extend([of(2, "late"), of(1, ""), of(2, "[1]")]);
+    lines.extend((0..100).map(|n| of(2, &n.to_string())));
+    for (n, (timestamp, _)) in lines.iter_mut().enumerate() {
+        timestamp.0 += n as i64;
+    }
+    let before = store.append_log(id, &a, 1, &lines).await.unwrap();
+    store
+        .append_log(id, &node("b"), 1, &[line("x")])
+        .await
+        .unwrap();
+    store.close().await;
+    drop(journal);
+    // To the version before blocks, and to this one again.
+    let steps = migrate(database.options(), MigrateCommand::Status)
+        .await
+        .unwrap();
+    let blocks = steps
+        .iter()
+        .position(|step| step.name.contains("node_log_blocks"));
+    let steps = (steps.len() - blocks.unwrap()) as u32;
+    migrate(database.options(), MigrateCommand::Down { steps })
+        .await
+        .unwrap();
+    let (store, _journal) = database.open().await;
+    assert_eq!(
+        store.read_log(&caller, id, &a, 0, 1000).await.unwrap(),
+        before
+    );
+    assert_eq!(store.last_log_seq(id, &a).await.unwrap(), 303);
+    let next = store
+        .append_log(id, &a, 304, &[line("next")])
+        .await
+        .unwrap();
+    assert_eq!(
+        store.read_log(&caller, id, &a, 303, 10).await.unwrap(),
+        next
+    );
+    assert_eq!(store.last_log_seq(id, &node("b")).await.unwrap(), 1);
 }
 
 fn sample(at: i64, cpu: f64) -> HostSample {

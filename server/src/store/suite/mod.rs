@@ -113,6 +113,9 @@ on_both! {
         ended_tokens_are_kept_until_they_would_have_expired,;
     history:
         a_log_continues_where_it_ended,
+        lines_that_are_appended_again_are_there_once,
+        a_flood_of_short_lines_takes_little_more_than_its_text,
+        logs_of_earlier_versions_are_carried_over_and_back,
         roll_ups_hold_minimum_mean_and_maximum,
         a_history_joins_roll_ups_and_raw_readings,
         the_newest_reading_outlives_its_retention,;
