@@ -271,7 +271,7 @@ fn serve_on(
     let origins = config.cors_origins.clone();
     let assets = Data::new(Assets::embedded());
     let methods = Data::new(error::RouteMethods::from_openapi(
-        &http::openapi::description(),
+        http::openapi::description(),
     ));
     let server = HttpServer::new(move || {
         actix_web::App::new()

@@ -154,7 +154,7 @@ pub async fn control_all(
 
 /// Start no further node; running attempts go on.
 #[utoipa::path(post, path = "/api/executions/{id}/pause", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "Paused", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
@@ -174,7 +174,7 @@ pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<ExecutionI
 
 /// Go on after a pause.
 #[utoipa::path(post, path = "/api/executions/{id}/resume", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "Resumed", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
@@ -194,7 +194,7 @@ pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<Execution
 
 /// Call it off: running attempts are stopped, nothing more starts.
 #[utoipa::path(post, path = "/api/executions/{id}/cancel", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "Cancelled", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
@@ -215,8 +215,8 @@ pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<Execution
 /// Try a failed node again, and what depends on it.
 #[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/retry", tag = "executions",
     params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
+        ("id" = uuid::Uuid, Path, description = "The execution"),
+        ("node" = String, Path, description = "The node", pattern = "^[A-Za-z0-9_-]{1,64}$"),
     ),
     responses(
         (status = 200, description = "It is tried again", body = Execution),
@@ -240,8 +240,8 @@ pub async fn retry(app: web::Data<App>, caller: Caller, path: NodePath) -> Contr
 /// Say yes to a node that waits for it.
 #[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/approve", tag = "executions",
     params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
+        ("id" = uuid::Uuid, Path, description = "The execution"),
+        ("node" = String, Path, description = "The node", pattern = "^[A-Za-z0-9_-]{1,64}$"),
     ),
     request_body = Option<Verdict>,
     responses(
@@ -273,8 +273,8 @@ pub async fn approve(
 /// Say no to a node that waits for an approval; the node fails.
 #[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/reject", tag = "executions",
     params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
+        ("id" = uuid::Uuid, Path, description = "The execution"),
+        ("node" = String, Path, description = "The node", pattern = "^[A-Za-z0-9_-]{1,64}$"),
     ),
     request_body = Option<Verdict>,
     responses(

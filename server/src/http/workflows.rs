@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{
     body::optional_json,
     control::{ControlAll, control_all, idempotency_key, start},
+    openapi::WorkflowDefinition,
     paging::{self, Paging},
 };
 use crate::{
@@ -130,7 +131,7 @@ pub async fn list(
 
 /// Make a workflow from a definition in YAML or JSON.
 #[utoipa::path(post, path = "/api/workflows", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((WorkflowDefinition = "application/yaml"), (WorkflowDefinition = "application/json"))),
     responses(
         (status = 201, description = "Made", body = WorkflowDetail),
         (status = 403, description = "Only admins define commands", body = Problem),
@@ -195,10 +196,11 @@ async fn add_when_changed(
 
 /// Make a workflow, or a new version of the one that has its name.
 #[utoipa::path(post, path = "/api/workflows/import", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((WorkflowDefinition = "application/yaml"), (WorkflowDefinition = "application/json"))),
     responses(
         (status = 200, description = "The version that holds this definition", body = WorkflowDetail),
         (status = 403, description = "Only admins define commands", body = Problem),
+        (status = 409, description = "Another took the name meanwhile", body = Problem),
         (status = 422, description = "Every fault of the definition", body = Problem),
     ))]
 pub async fn import(
@@ -232,7 +234,7 @@ pub async fn import(
 
 /// Every fault of a definition, without making anything.
 #[utoipa::path(post, path = "/api/workflows/validate", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((serde_json::Value = "application/yaml"), (serde_json::Value = "application/json"))),
     responses((status = 200, description = "The faults, if any", body = Validation)))]
 pub async fn validate(caller: Caller, body: Bytes) -> Result<web::Json<Validation>, ApiError> {
     caller.require(Role::Viewer)?;
@@ -256,12 +258,13 @@ pub async fn validate(caller: Caller, body: Bytes) -> Result<web::Json<Validatio
 #[into_params(parameter_in = Query)]
 pub struct Which {
     /// The newest when absent.
+    #[param(value_type = Option<u64>, maximum = 4_294_967_295_u64)]
     version: Option<u32>,
 }
 
 /// A workflow with its graph and source.
 #[utoipa::path(get, path = "/api/workflows/{id}", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow"), Which),
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), Which),
     responses(
         (status = 200, description = "The workflow", body = WorkflowDetail),
         (status = 404, description = "No such workflow or version", body = Problem),
@@ -279,8 +282,8 @@ pub async fn get(
 
 /// Make a new version. Executions under way keep theirs.
 #[utoipa::path(put, path = "/api/workflows/{id}", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
-    request_body(content = String, content_type = "application/yaml"),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
+    request_body(content((WorkflowDefinition = "application/yaml"), (WorkflowDefinition = "application/json"))),
     responses(
         (status = 200, description = "The new version", body = WorkflowDetail),
         (status = 403, description = "Only admins define commands", body = Problem),
@@ -304,7 +307,7 @@ pub async fn update(
 
 /// Delete a workflow. Its executions stay.
 #[utoipa::path(delete, path = "/api/workflows/{id}", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses(
         (status = 204, description = "Deleted"),
         (status = 404, description = "No such workflow", body = Problem),
@@ -330,7 +333,7 @@ pub async fn delete(
 
 /// The versions of a workflow, newest first.
 #[utoipa::path(get, path = "/api/workflows/{id}/versions", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses(
         (status = 200, description = "All of them", body = Page<WorkflowVersion>),
         (status = 404, description = "No such workflow", body = Problem),
@@ -352,9 +355,9 @@ pub async fn versions(
 
 /// The definition as its author wrote it.
 #[utoipa::path(get, path = "/api/workflows/{id}/export", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow"), Which),
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), Which),
     responses(
-        (status = 200, description = "YAML or JSON", body = String, content_type = "application/yaml"),
+        (status = 200, description = "YAML or JSON", body = serde_json::Value, content_type = "application/yaml"),
         (status = 404, description = "No such workflow or version", body = Problem),
     ))]
 pub async fn export(
@@ -372,10 +375,10 @@ pub async fn export(
 /// Start an execution of the newest version.
 #[utoipa::path(post, path = "/api/workflows/{id}/execute", tag = "workflows",
     params(
-        ("id" = String, Path, description = "The workflow"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Starts once, however often it is sent"),
+        ("id" = uuid::Uuid, Path, description = "The workflow"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Starts once, however often it is sent", min_length = 1, max_length = 255, pattern = "^[!-~]([\\t -~]*[!-~])?$"),
     ),
-    request_body = Execute,
+    request_body = Option<Execute>,
     responses(
         (status = 202, description = "Begun and committed", body = Started),
         (status = 404, description = "No such workflow", body = Problem),
@@ -396,7 +399,7 @@ pub async fn execute(
 
 /// Pause all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/pause", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses((status = 200, description = "Those it paused", body = Page<limelight_protocol::Execution>)))]
 pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
@@ -413,7 +416,7 @@ pub async fn pause(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId
 
 /// Resume all its paused executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/resume", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses((status = 200, description = "Those it resumed", body = Page<limelight_protocol::Execution>)))]
 pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
@@ -430,7 +433,7 @@ pub async fn resume(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowI
 
 /// Cancel all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/cancel", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses((status = 200, description = "Those it cancelled", body = Page<limelight_protocol::Execution>)))]
 pub async fn cancel(app: web::Data<App>, caller: Caller, id: web::Path<WorkflowId>) -> ControlAll {
     stored(&app, &caller, *id, None).await?;
