@@ -3,7 +3,7 @@
 # Takes less than a second when everything is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for part in common apt wasm-target wasm-tools node; do
+for part in common apt wasm-target wasm-tools node schemathesis; do
     # shellcheck source=/dev/null
     source "scripts/setup/$part.sh"
 done
@@ -21,4 +21,5 @@ if [ "${1:-}" = test ]; then
     have chromedriver || missing+=(chromium-driver)
     have prometheus && have promtool || missing+=(prometheus)
     if [ ${#missing[@]} -gt 0 ]; then apt_install "1 to 3 minutes" "${missing[@]}"; fi
+    schemathesis_install
 fi

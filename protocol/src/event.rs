@@ -17,11 +17,13 @@ use crate::{
 /// `data` stays raw text: a server passes it through unparsed, and a client reads only the types it
 /// knows, by [`Event::body`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// Place in the journal. In the streams that are kept outside the journal (logs, metrics) the
     /// stream's own `seq`.
     pub position: u64,
     /// The stream it belongs to.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub stream: Stream,
     /// Place in its stream: 1, 2, 3, ... with no gap.
     pub seq: u64,
@@ -40,6 +42,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<NodeId>,
     /// The particulars: the JSON of one [`EventBody`] variant's content.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub data: Box<RawValue>,
 }
 
@@ -57,10 +60,23 @@ macro_rules! event_bodies {
     ($($(#[$doc:meta])* $text:literal => $variant:ident($content:ty),)+) => {
         /// The kinds of event. On the wire the text in quotes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum EventType {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)+
         }
+
+        // The derive does not see texts that come by way of a macro.
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for EventType {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .enum_values(Some([$($text),+]))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for EventType {}
 
         impl EventType {
             /// The text on the wire.

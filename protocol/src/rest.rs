@@ -18,6 +18,7 @@ pub struct Page<T> {
 
 /// Answer of `GET /api/executions/{id}/events`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventPage {
     /// The journal they are from.
     pub epoch: String,

@@ -71,7 +71,7 @@ pub struct ParamSpec {
     pub required: bool,
     /// Its value when none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub default: Option<serde_json::Value>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,6 +184,7 @@ pub struct Execute {
 #[serde(deny_unknown_fields)]
 pub struct StartRun {
     /// Name of the workflow.
+    #[cfg_attr(feature = "openapi", schema(example = "demo"))]
     pub workflow: String,
     /// Parameters by name.
     #[serde(default)]

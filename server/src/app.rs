@@ -290,7 +290,7 @@ fn serve_on(
     let origins = config.cors_origins.clone();
     let assets = Data::new(Assets::embedded());
     let methods = Data::new(error::RouteMethods::from_openapi(
-        &http::openapi::description(),
+        http::openapi::description(),
     ));
     let stall = Duration::from_secs_f64(config.stall_timeout_s);
     let options = server::Options {

@@ -218,12 +218,15 @@ nodes:
   b: {kind: command, args: [sh, -c, "echo {{ params.x }}"]}
   c: {kind: command, run: make, env: {BASH_ENV: "{{ params.x }}", LIMELIGHT_V0: x}}
 "#;
-    assert_eq!(faults(text), [
+    assert_eq!(
+        faults(text),
+        [
             "nodes.a.run: misplaced_value",
             "nodes.b.args: misplaced_value",
             "nodes.c.env.BASH_ENV: misplaced_value",
             "nodes.c.env.LIMELIGHT_V0: bad_name",
-        ]);
+        ]
+    );
 }
 
 #[test]

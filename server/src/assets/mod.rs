@@ -22,7 +22,10 @@ use bytes::Bytes;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
-use crate::{auth, error};
+use crate::{
+    auth,
+    error::{self, ApiError},
+};
 use encoding::Encoding;
 
 #[derive(RustEmbed)]
@@ -110,8 +113,13 @@ impl Assets {
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
         let path = request.path().trim_start_matches('/');
         let reading = matches!(*request.method(), Method::GET | Method::HEAD);
-        if !reading || auth::protect::is_protected(request.match_info().as_str()) {
+        if auth::protect::is_protected(request.match_info().as_str()) {
             return actix_web::ResponseError::error_response(&error::unmatched(request));
+        }
+        if !reading {
+            let refusal =
+                ApiError::method_not_allowed(request.method(), &[Method::GET, Method::HEAD]);
+            return actix_web::ResponseError::error_response(&refusal);
         }
         if let Some(file) = self.files.get(if path.is_empty() { INDEX } else { path }) {
             return self.file(request, file);

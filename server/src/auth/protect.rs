@@ -5,7 +5,7 @@ use actix_web::{
     Error, HttpMessage, HttpRequest,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, header},
+    http::header,
     middleware::Next,
     web,
 };
@@ -72,16 +72,38 @@ pub async fn guard_host(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
+/// Who may come to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Open,
+    /// Everybody where the server listens on loopback, else only callers.
+    OpenOnLoopback,
+    /// Only callers.
+    Closed,
+}
+
+impl Access {
+    /// Who may come to a path, as the router reads it.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        match path.trim_matches('/') {
+            // Signing out must work with a session that has expired. Both look at the origin themselves.
+            "api/health" | "api/auth/login" | "api/auth/logout" => Self::Open,
+            "metrics" => Self::OpenOnLoopback,
+            _ if is_protected(path) => Self::Closed,
+            _ => Self::Open,
+        }
+    }
+}
+
 impl Auth {
     fn is_open(&self, request: &ServiceRequest) -> bool {
         // The path as the router reads it, so that `/%61pi` is no way around.
-        let path = request.match_info().as_str();
-        match path.trim_matches('/') {
-            "api/health" => true,
-            // Signing out must work with a session that has expired. Both look at the origin themselves.
-            "api/auth/login" | "api/auth/logout" => *request.method() == Method::POST,
-            "metrics" => self.loopback,
-            _ => !is_protected(path),
+        match Access::of(request.match_info().as_str()) {
+            Access::Open => true,
+            Access::OpenOnLoopback => self.loopback,
+            Access::Closed => false,
         }
     }
 }

@@ -164,7 +164,7 @@ pub async fn control_all(
 
 /// Start no further node; running attempts go on.
 #[utoipa::path(post, path = "/api/executions/{id}/pause", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "Paused", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
@@ -188,7 +188,7 @@ pub async fn pause(
 
 /// Go on after a pause.
 #[utoipa::path(post, path = "/api/executions/{id}/resume", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "Resumed", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
@@ -212,7 +212,7 @@ pub async fn resume(
 
 /// Call it off: running attempts are stopped, nothing more starts.
 #[utoipa::path(post, path = "/api/executions/{id}/cancel", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "Cancelled", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
@@ -237,8 +237,8 @@ pub async fn cancel(
 /// Try a failed node again, and what depends on it.
 #[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/retry", tag = "executions",
     params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
+        ("id" = uuid::Uuid, Path, description = "The execution"),
+        ("node" = String, Path, description = "The node", pattern = "^[A-Za-z0-9_-]{1,64}$"),
     ),
     responses(
         (status = 200, description = "It is tried again", body = Execution),
@@ -262,8 +262,8 @@ pub async fn retry(app: web::Data<App>, By(caller): By<Operator>, path: NodePath
 /// Say yes to a node that waits for it.
 #[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/approve", tag = "executions",
     params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
+        ("id" = uuid::Uuid, Path, description = "The execution"),
+        ("node" = String, Path, description = "The node", pattern = "^[A-Za-z0-9_-]{1,64}$"),
     ),
     request_body = Option<Verdict>,
     responses(
@@ -294,8 +294,8 @@ pub async fn approve(
 /// Say no to a node that waits for an approval; the node fails.
 #[utoipa::path(post, path = "/api/executions/{id}/nodes/{node}/reject", tag = "executions",
     params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
+        ("id" = uuid::Uuid, Path, description = "The execution"),
+        ("node" = String, Path, description = "The node", pattern = "^[A-Za-z0-9_-]{1,64}$"),
     ),
     request_body = Option<Verdict>,
     responses(

@@ -50,9 +50,11 @@ pub async fn overview(
 
 /// Start a workflow by name; the same as `POST /api/runs`.
 #[utoipa::path(post, path = "/api/dashboard/workflows/start", tag = "dashboard", request_body = StartRun,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Starts once, however often it is sent", min_length = 1, max_length = 255, pattern = "^[!-~]([\\t -~]*[!-~])?$")),
     responses(
         (status = 202, description = "Begun and committed", body = Started),
         (status = 404, description = "No workflow of that name", body = Problem),
+        (status = 422, description = "The parameters do not fit", body = Problem),
     ))]
 pub async fn start(
     app: web::Data<App>,

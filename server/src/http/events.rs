@@ -35,8 +35,12 @@ pub fn configure(config: &mut ServiceConfig) {
 #[into_params(parameter_in = Query)]
 pub struct Follow {
     /// As for the WebSocket, for example `execution:{id}`.
+    #[param(
+        pattern = "^(executions|tests|metrics|actors|(execution|workflow|test-run):[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|log:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/[A-Za-z0-9_-]{1,64})$"
+    )]
     topic: String,
     /// `epoch:position` to go on after; the header `Last-Event-ID` wins over it.
+    #[param(pattern = "^([^\\x00]*:[0-9]{1,19})?$")]
     after: Option<String>,
     /// Whether to say first how things stand, where there is no cursor to go on after.
     #[serde(default)]
@@ -46,7 +50,7 @@ pub struct Follow {
 /// Follow a topic. Each event comes as `data`, with `epoch:position` as `id`; `event: snapshot`,
 /// `lagged`, `gap` and `error` carry what the WebSocket's frames of that name carry.
 #[utoipa::path(get, path = "/api/events", tag = "events",
-    params(Follow, ("Last-Event-ID" = Option<String>, Header, description = "Where to go on")),
+    params(Follow, ("Last-Event-ID" = Option<String>, Header, description = "Where to go on", pattern = "^([ -~]*:[0-9]{1,19})?$")),
     responses(
         (status = 200, description = "Events without end", body = String, content_type = "text/event-stream"),
         (status = 400, description = "The cursor is not epoch:position", body = Problem),

@@ -6,7 +6,8 @@ use actix_web::{
 };
 use limelight_protocol::{
     Execution, ExecutionId, ExecutionStatus, ExecutionSummary, NodeId, NodeState, Problem, Stream,
-    WorkflowId, rest::Page,
+    WorkflowId,
+    rest::{EventPage, Page},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -51,13 +52,15 @@ pub struct Filter {
     #[param(inline)]
     status: Option<ExecutionStatus>,
     /// Only those of this workflow.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<uuid::Uuid>)]
     workflow_id: Option<WorkflowId>,
     /// Only those whose name or workflow's name holds this text.
     search: Option<String>,
     /// Rows on a page: 1 to 500, 50 when absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u64>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     cursor: Option<String>,
 }
 
@@ -93,7 +96,7 @@ pub async fn list(
 
 /// An execution with its node states.
 #[utoipa::path(get, path = "/api/executions/{id}", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "The execution", body = Execution),
         (status = 404, description = "No such execution", body = Problem),
@@ -108,7 +111,7 @@ pub async fn get(
 
 /// Its node states, in definition order.
 #[utoipa::path(get, path = "/api/executions/{id}/nodes", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "All of them", body = Page<NodeState>),
         (status = 404, description = "No such execution", body = Problem),
@@ -134,6 +137,7 @@ pub struct After {
     /// Only events with `seq` above this; 0 when absent.
     after: Option<u64>,
     /// Events on a page: 1 to 500, 50 when absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u64>,
 }
 
@@ -183,9 +187,9 @@ pub async fn stream_page(
 
 /// Its events, oldest first; the polling form of the WebSocket's topic.
 #[utoipa::path(get, path = "/api/executions/{id}/events", tag = "executions",
-    params(("id" = String, Path, description = "The execution"), After),
+    params(("id" = uuid::Uuid, Path, description = "The execution"), After),
     responses(
-        (status = 200, description = "`{epoch, items, next_after, more}`", body = Object),
+        (status = 200, description = "A page", body = EventPage),
         (status = 404, description = "No such execution", body = Problem),
     ))]
 pub async fn events(
@@ -237,7 +241,7 @@ pub struct Artifact {
 
 /// The files that its nodes named.
 #[utoipa::path(get, path = "/api/executions/{id}/artifacts", tag = "executions",
-    params(("id" = String, Path, description = "The execution")),
+    params(("id" = uuid::Uuid, Path, description = "The execution")),
     responses(
         (status = 200, description = "All of them", body = Page<Artifact>),
         (status = 404, description = "No such execution", body = Problem),

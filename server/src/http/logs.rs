@@ -7,7 +7,7 @@ use actix_web::{
     web::{self, Bytes, ServiceConfig},
 };
 use futures_util::{Stream as Chunks, stream};
-use limelight_protocol::{Event, EventBody, Problem, Stream};
+use limelight_protocol::{Event, EventBody, Problem, Stream, rest::EventPage};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -48,13 +48,14 @@ enum Format {
 /// The output of a node, oldest line first.
 #[utoipa::path(get, path = "/api/executions/{id}/logs/{node}", tag = "executions",
     params(
-        ("id" = String, Path, description = "The execution"),
-        ("node" = String, Path, description = "The node"),
+        ("id" = uuid::Uuid, Path, description = "The execution"),
+        ("node" = String, Path, description = "The node", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         After,
         Form,
     ),
     responses(
-        (status = 200, description = "`{epoch, items, next_after, more}` of `node:log` events; with `format=text` the lines", body = Object),
+        (status = 200, description = "A page of `node:log` events; with `format=text` the lines",
+            content((EventPage = "application/json"), (String = "text/plain"))),
         (status = 404, description = "No such execution or node", body = Problem),
     ))]
 pub async fn logs(

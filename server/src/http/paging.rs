@@ -13,8 +13,10 @@ const MOST: u64 = 500;
 #[into_params(parameter_in = Query)]
 pub struct Paging {
     /// Rows on a page: 1 to 500, 50 when absent.
+    #[param(minimum = 1, maximum = 500)]
     pub limit: Option<u64>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     pub cursor: Option<String>,
 }
 

@@ -41,7 +41,7 @@ pub async fn list(
 
 /// Start a run of the workflow of that name.
 #[utoipa::path(post, path = "/api/runs", tag = "runs", request_body = StartRun,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Starts once, however often it is sent")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Starts once, however often it is sent", min_length = 1, max_length = 255, pattern = "^[!-~]([\\t -~]*[!-~])?$")),
     responses(
         (status = 202, description = "Begun and committed", body = Started),
         (status = 404, description = "No workflow of that name", body = Problem),
@@ -85,7 +85,7 @@ pub async fn start(
 
 /// A run with its node states.
 #[utoipa::path(get, path = "/api/runs/{id}", tag = "runs",
-    params(("id" = String, Path, description = "The run")),
+    params(("id" = uuid::Uuid, Path, description = "The run")),
     responses(
         (status = 200, description = "The run", body = Execution),
         (status = 404, description = "No such run", body = Problem),

@@ -113,7 +113,7 @@ async fn found(app: &App, caller: &Caller, id: TestRunId) -> Result<TestRun, Api
 
 /// A test run with its cases.
 #[utoipa::path(get, path = "/api/testing/runs/{id}", tag = "testing",
-    params(("id" = String, Path, description = "The run")),
+    params(("id" = uuid::Uuid, Path, description = "The run")),
     responses(
         (status = 200, description = "The run", body = TestRun),
         (status = 404, description = "No such run", body = Problem),
@@ -128,7 +128,7 @@ pub async fn get(
 
 /// Stop a run.
 #[utoipa::path(post, path = "/api/testing/runs/{id}/cancel", tag = "testing",
-    params(("id" = String, Path, description = "The run")),
+    params(("id" = uuid::Uuid, Path, description = "The run")),
     responses(
         (status = 200, description = "Cancelled", body = TestRun),
         (status = 404, description = "No such run", body = Problem),

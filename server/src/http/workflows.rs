@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{
     body::{Admin, By, Operator, OptionalJson, Sent, Source, Viewer},
     control::{ControlAll, control_all, idempotency_key, start},
+    openapi::WorkflowDefinition,
     paging::{self, Paging},
     validation,
 };
@@ -137,7 +138,7 @@ pub async fn list(
 
 /// Make a workflow from a definition in YAML or JSON.
 #[utoipa::path(post, path = "/api/workflows", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((WorkflowDefinition = "application/yaml"), (WorkflowDefinition = "application/json"))),
     responses(
         (status = 201, description = "Made", body = WorkflowDetail),
         (status = 403, description = "Only admins define commands", body = Problem),
@@ -201,10 +202,11 @@ async fn add_when_changed(
 
 /// Make a workflow, or a new version of the one that has its name.
 #[utoipa::path(post, path = "/api/workflows/import", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((WorkflowDefinition = "application/yaml"), (WorkflowDefinition = "application/json"))),
     responses(
         (status = 200, description = "The version that holds this definition", body = WorkflowDetail),
         (status = 403, description = "Only admins define commands", body = Problem),
+        (status = 409, description = "Another took the name meanwhile", body = Problem),
         (status = 422, description = "Every fault of the definition", body = Problem),
     ))]
 pub async fn import(
@@ -232,12 +234,14 @@ pub async fn import(
             id
         }
     };
-    Ok(web::Json(detail(stored(&app, &caller, id, None).await?).await?))
+    Ok(web::Json(
+        detail(stored(&app, &caller, id, None).await?).await?,
+    ))
 }
 
 /// Every fault of a definition, without making anything.
 #[utoipa::path(post, path = "/api/workflows/validate", tag = "workflows",
-    request_body(content = String, content_type = "application/yaml"),
+    request_body(content((serde_json::Value = "application/yaml"), (serde_json::Value = "application/json"))),
     responses((status = 200, description = "The faults, if any", body = Validation)))]
 pub async fn validate(sent: Sent<Viewer, Source>) -> Result<web::Json<Validation>, ApiError> {
     let faults = read(&sent.body.0).await?.err().unwrap_or_default();
@@ -252,12 +256,13 @@ pub async fn validate(sent: Sent<Viewer, Source>) -> Result<web::Json<Validation
 #[into_params(parameter_in = Query)]
 pub struct Which {
     /// The newest when absent.
+    #[param(value_type = Option<u64>, maximum = 4_294_967_295_u64)]
     version: Option<u32>,
 }
 
 /// A workflow with its graph and source.
 #[utoipa::path(get, path = "/api/workflows/{id}", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow"), Which),
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), Which),
     responses(
         (status = 200, description = "The workflow", body = WorkflowDetail),
         (status = 404, description = "No such workflow or version", body = Problem),
@@ -274,8 +279,8 @@ pub async fn get(
 
 /// Make a new version. Executions under way keep theirs.
 #[utoipa::path(put, path = "/api/workflows/{id}", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
-    request_body(content = String, content_type = "application/yaml"),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
+    request_body(content((WorkflowDefinition = "application/yaml"), (WorkflowDefinition = "application/json"))),
     responses(
         (status = 200, description = "The new version", body = WorkflowDetail),
         (status = 403, description = "Only admins define commands", body = Problem),
@@ -293,12 +298,14 @@ pub async fn update(
     let (definition, source) = accepted(&sent.body.0).await?;
     may_define(&caller, &definition)?;
     add_when_changed(&app, &caller, &known, &definition, source).await?;
-    Ok(web::Json(detail(stored(&app, &caller, *id, None).await?).await?))
+    Ok(web::Json(
+        detail(stored(&app, &caller, *id, None).await?).await?,
+    ))
 }
 
 /// Delete a workflow. Its executions stay.
 #[utoipa::path(delete, path = "/api/workflows/{id}", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses(
         (status = 204, description = "Deleted"),
         (status = 404, description = "No such workflow", body = Problem),
@@ -323,7 +330,7 @@ pub async fn delete(
 
 /// The versions of a workflow, newest first.
 #[utoipa::path(get, path = "/api/workflows/{id}/versions", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses(
         (status = 200, description = "All of them", body = Page<WorkflowVersion>),
         (status = 404, description = "No such workflow", body = Problem),
@@ -345,9 +352,9 @@ pub async fn versions(
 
 /// The definition as its author wrote it.
 #[utoipa::path(get, path = "/api/workflows/{id}/export", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow"), Which),
+    params(("id" = uuid::Uuid, Path, description = "The workflow"), Which),
     responses(
-        (status = 200, description = "YAML or JSON", body = String, content_type = "application/yaml"),
+        (status = 200, description = "YAML or JSON", body = serde_json::Value, content_type = "application/yaml"),
         (status = 404, description = "No such workflow or version", body = Problem),
     ))]
 pub async fn export(
@@ -365,10 +372,10 @@ pub async fn export(
 /// Start an execution of the newest version.
 #[utoipa::path(post, path = "/api/workflows/{id}/execute", tag = "workflows",
     params(
-        ("id" = String, Path, description = "The workflow"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Starts once, however often it is sent"),
+        ("id" = uuid::Uuid, Path, description = "The workflow"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Starts once, however often it is sent", min_length = 1, max_length = 255, pattern = "^[!-~]([\\t -~]*[!-~])?$"),
     ),
-    request_body = Execute,
+    request_body = Option<Execute>,
     responses(
         (status = 202, description = "Begun and committed", body = Started),
         (status = 404, description = "No such workflow", body = Problem),
@@ -387,7 +394,7 @@ pub async fn execute(
 
 /// Pause all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/pause", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses((status = 200, description = "Those it paused", body = Page<limelight_protocol::ExecutionSummary>)))]
 pub async fn pause(
     app: web::Data<App>,
@@ -408,7 +415,7 @@ pub async fn pause(
 
 /// Resume all its paused executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/resume", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses((status = 200, description = "Those it resumed", body = Page<limelight_protocol::ExecutionSummary>)))]
 pub async fn resume(
     app: web::Data<App>,
@@ -429,7 +436,7 @@ pub async fn resume(
 
 /// Cancel all its live executions.
 #[utoipa::path(post, path = "/api/workflows/{id}/cancel", tag = "workflows",
-    params(("id" = String, Path, description = "The workflow")),
+    params(("id" = uuid::Uuid, Path, description = "The workflow")),
     responses((status = 200, description = "Those it cancelled", body = Page<limelight_protocol::ExecutionSummary>)))]
 pub async fn cancel(
     app: web::Data<App>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limelight_protocol::{EventType, ExecutionId, NodeId, Stream, Timestamp, event::LogLine};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel as _, QueryFilter, QueryOrder,
-    QuerySelect, TransactionTrait,
+    QuerySelect,
 };
 
 use super::{

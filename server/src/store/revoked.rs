@@ -3,8 +3,7 @@
 
 use limelight_protocol::{Timestamp, UserId};
 use sea_orm::{
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    TransactionTrait, prelude::Uuid,
+    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, prelude::Uuid,
 };
 
 use super::{Store, entity::revoked_token, error::Result, new_id, text};

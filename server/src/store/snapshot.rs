@@ -3,7 +3,7 @@
 //! What belongs to the journal is read in one transaction with the journal's head, so that a snapshot
 //! holds what the events up to its position made, and nothing of those after it.
 
-use limelight_protocol::{Execution, Topic, WorkflowId, rest::Page};
+use limelight_protocol::{ExecutionSummary, Topic, WorkflowId, rest::Page};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
@@ -90,7 +90,10 @@ async fn rows(
 }
 
 /// The newest executions, of one workflow or of all.
-async fn newest(moment: &Transaction, workflow_id: Option<WorkflowId>) -> Result<Page<Execution>> {
+async fn newest(
+    moment: &Transaction,
+    workflow_id: Option<WorkflowId>,
+) -> Result<Page<ExecutionSummary>> {
     let filter = ExecutionFilter {
         workflow_id,
         ..ExecutionFilter::default()

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
     web::{self, Payload, ServiceConfig},
 };
 use actix_web_actors::ws::WsResponseBuilder;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use limelight_protocol::{
     Topic, WorkflowId,
     ws::{MAX_MESSAGE_BYTES, SUBPROTOCOL},
@@ -15,7 +17,7 @@ use limelight_protocol::{
 use super::{limit::Limited, session::Session};
 use crate::{
     app::App,
-    auth::{Caller, Validity},
+    auth::{Caller, Validity, origin},
     error::ApiError,
 };
 
@@ -60,6 +62,7 @@ fn upgrade(
     who: (Caller, Validity),
     topic: Option<Topic>,
 ) -> Result<HttpResponse, ApiError> {
+    check_handshake(request)?;
     let services = Arc::clone(&app.services);
     let (bytes, verdict) = Limited::new(payload);
     let session = Session::new(services, app.sessions.clone(), who, topic, verdict);
@@ -67,5 +70,21 @@ fn upgrade(
         .protocols(&[SUBPROTOCOL])
         .frame_size(MAX_MESSAGE_BYTES)
         .start()
-        .map_err(|error| ApiError::invalid("not_a_websocket_upgrade", error.to_string()))
+        .map_err(|error| ApiError::upgrade_required(error.to_string()))
+}
+
+/// Checks what the library does not: that the key is the one of RFC 6455, section 4.1, and that the
+/// version is the only one which has been a standard.
+fn check_handshake(request: &HttpRequest) -> Result<(), ApiError> {
+    let header = |name| request.headers().get(name);
+    if header(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version != "13") {
+        return Err(ApiError::upgrade_required("only version 13 is spoken"));
+    }
+    let key = header(header::SEC_WEBSOCKET_KEY);
+    let sound = |key: &HeaderValue| STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    if origin::is_websocket_upgrade(request) && !key.is_some_and(sound) {
+        let detail = "Sec-WebSocket-Key must be 16 bytes in base64";
+        return Err(ApiError::bad_request("invalid_websocket_key", detail));
+    }
+    Ok(())
 }

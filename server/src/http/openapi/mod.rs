@@ -1,9 +1,16 @@
 //! The API's description, generated from the handlers, and a page to read and try it.
 
+mod answers;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
 use actix_web::{
     HttpResponse,
     web::{self, ServiceConfig},
 };
+use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -13,13 +20,18 @@ use super::{
 };
 use crate::auth::endpoints as auth;
 
+/// A workflow file, as bodies hold it. Its schema is written by hand, since the engine reads such
+/// files without types, to find every fault at once.
+#[derive(utoipa::ToSchema)]
+pub struct WorkflowDefinition;
+
 /// The description.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Limelight",
-        description = "Runs workflows and shows every actor of them live. The WebSocket at `/ws` \
-            speaks JSON text frames and is described in the project's documentation."
+        description = "Runs workflows and shows every actor of them live. A refusal is a problem \
+            (RFC 9457) with a stable `code`; a method that a path does not take is answered with 405."
     ),
     paths(
         health::health,
@@ -73,10 +85,16 @@ use crate::auth::endpoints as auth;
 )]
 struct Api;
 
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    let mut api = serde_json::to_value(Api::openapi()).unwrap_or_default();
+    answers::complete(&mut api);
+    api
+});
+
 /// The description as data.
 #[must_use]
-pub fn description() -> utoipa::openapi::OpenApi {
-    Api::openapi()
+pub fn description() -> &'static Value {
+    &DESCRIPTION
 }
 
 /// Registers the description and its page.
