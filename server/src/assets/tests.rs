@@ -116,7 +116,7 @@ async fn unknown_pages_are_the_dashboards_own_business_and_unknown_files_are_not
         assert_eq!(value(&headers, header::CONTENT_TYPE), error::PROBLEM_JSON);
     }
     let (status, ..) = get(built(), test::TestRequest::post().uri("/")).await;
-    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     let (status, ..) = get(built(), at("/data.gz")).await;
     assert_eq!(status, StatusCode::OK);
     let (status, ..) = get(built(), at("/index.html.br")).await;

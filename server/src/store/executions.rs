@@ -40,6 +40,9 @@ pub struct Claimed {
     pub workflow_version: u32,
 }
 
+/// Longest text that is looked for, bytes.
+const LONGEST_SEARCH: usize = 4096;
+
 /// Which executions a list holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecutionFilter {
@@ -72,6 +75,10 @@ impl ExecutionFilter {
                     .map(|id| execution::Column::WorkflowId.eq(id.0)),
             )
             .add_option(self.search.as_deref().map(|text| {
+                // No name is so long, and patterns of databases have their limits.
+                if text.len() > LONGEST_SEARCH {
+                    return Condition::all().add(Expr::cust("1 = 0"));
+                }
                 Condition::any()
                     .add(holds(execution::Column::Name, text))
                     .add(holds(execution::Column::WorkflowName, text))

@@ -1,6 +1,9 @@
 //! What a database that fails may and may not cost.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use limelight_test_support::{Postgres, Proxy, Statement};
 
@@ -34,7 +37,11 @@ async fn a_commit_whose_answer_is_lost_is_found_when_it_is_sent_again() {
     let (proxy, database) = proxied();
     let (store, mut journal) = database.open().await;
     let (mut story, mut run) = (Story::new(&["a"]), test_run());
-    proxy.cut_answers(|statement, number| statement == Statement::Journal && number % 2 == 1);
+    // Each append is cut off once: every other call.
+    let calls = AtomicU64::new(0);
+    proxy.cut_answers(move |statement, _| {
+        statement == Statement::Journal && calls.fetch_add(1, Relaxed) % 2 == 0
+    });
     let appends = [
         story.begin_with_key(Some("key")),
         story.go_on(vec![started("a"), started("a")]),
