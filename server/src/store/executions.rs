@@ -25,6 +25,9 @@ use crate::auth::Caller;
 /// Executions that have not ended.
 const LIVE: [&str; 3] = ["pending", "running", "paused"];
 
+/// Longest text that is searched for, in bytes. SQLite refuses patterns above 50,000.
+const LONGEST_SEARCH: usize = 1024;
+
 /// An execution that was taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
@@ -86,7 +89,7 @@ impl Store {
     /// Executions, newest first, without node states. `total` is not told: it is not cheap.
     ///
     /// # Errors
-    /// [`StoreError::InvalidCursor`]; and when the database fails.
+    /// [`StoreError::InvalidCursor`], [`StoreError::SearchTooLong`]; and when the database fails.
     pub async fn list_executions(
         &self,
         _caller: &Caller,
@@ -94,6 +97,11 @@ impl Store {
         cursor: Option<&str>,
         limit: u64,
     ) -> Result<Page<Execution>> {
+        if let Some(text) = &filter.search
+            && text.len() > LONGEST_SEARCH
+        {
+            return Err(StoreError::SearchTooLong(LONGEST_SEARCH));
+        }
         let (limit, rows) = paging::rows_for(limit);
         let mut query = execution::Entity::find()
             .filter(filter.condition())
