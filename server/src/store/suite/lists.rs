@@ -84,15 +84,7 @@ pub async fn a_broken_cursor_is_refused_and_a_search_takes_any_text(database: Da
             assert_eq!(workflows, Err(StoreError::InvalidCursor), "{cursor:?}");
         }
     }
-    for text in [
-        "\0",
-        "a\0b",
-        "%",
-        "\\",
-        "'",
-        "\u{10ffff}",
-        "\u{feff}",
-    ] {
+    for text in ["\0", "a\0b", "%", "\\", "'", "\u{10ffff}", "\u{feff}"] {
         let filter = ExecutionFilter {
             search: Some(text.to_owned()),
             ..ExecutionFilter::default()
