@@ -264,6 +264,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NameTaken(_) => Self::conflict("name_taken", error.to_string()),
             StoreError::Conflict(detail) => Self::conflict("conflict", detail),
+            StoreError::SearchTooLong(_) => Self::bad_request("invalid_search", error.to_string()),
             StoreError::InvalidCursor => Self::bad_request("invalid_cursor", error.to_string()),
             StoreError::Lost(_)
             | StoreError::Busy(_)

@@ -42,7 +42,7 @@ pub struct Proxy {
 struct Shared {
     server: String,
     plan: Mutex<Plan>,
-    commits: AtomicU64,
+    commits: [AtomicU64; 2],
     log: Mutex<Vec<String>>,
     sockets: Mutex<Vec<TcpStream>>,
     state: Mutex<State>,
@@ -83,7 +83,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server,
             plan: Mutex::new(Box::new(|_, _| false)),
-            commits: AtomicU64::new(0),
+            commits: Default::default(),
             log: Mutex::default(),
             sockets: Mutex::default(),
             state: Mutex::new(State::Open),
@@ -105,7 +105,7 @@ impl Proxy {
     }
 
     /// From now on the answer to a commit is lost, with its connection, when `plan` says so. It is given
-    /// the statement and its number, counted from 1 over all connections.
+    /// the statement and its number, counted from 1 among those of its kind over all connections.
     pub fn cut_answers(&self, plan: impl Fn(Statement, u64) -> bool + Send + Sync + 'static) {
         *self.shared.plan.lock() = Box::new(plan);
     }
@@ -275,10 +275,10 @@ impl Shared {
     }
 
     fn cuts(&self, statement: Statement) -> bool {
-        let number = self.commits.fetch_add(1, SeqCst) + 1;
+        let number = self.commits[statement as usize].fetch_add(1, SeqCst) + 1;
         let cuts = (self.plan.lock())(statement, number);
         if cuts {
-            let line = format!("commit {number} ({statement:?}): cut between COMMIT and answer");
+            let line = format!("{statement:?} {number}: cut between COMMIT and answer");
             self.log.lock().push(line);
         }
         cuts

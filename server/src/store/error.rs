@@ -39,6 +39,9 @@ pub enum StoreError {
     /// A list's cursor that no list gave out.
     #[error("the cursor is not one that this list gave out")]
     InvalidCursor,
+    /// A search for more than is searched for.
+    #[error("a search takes at most {0} bytes")]
+    SearchTooLong(usize),
     /// A row that this version cannot read.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
