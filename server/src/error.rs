@@ -28,10 +28,10 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub struct ApiError {
     status: StatusCode,
     code: &'static str,
-    detail: String,
+    detail: Box<str>,
     faults: Vec<Fault>,
     headers: Vec<(&'static str, Box<str>)>,
-    members: Option<Box<BTreeMap<String, serde_json::Value>>>,
+    members: BTreeMap<String, serde_json::Value>,
 }
 
 impl ApiError {
@@ -39,18 +39,17 @@ impl ApiError {
         Self {
             status,
             code,
-            detail: detail.into(),
+            detail: detail.into().into(),
             faults: Vec::new(),
             headers: Vec::new(),
-            members: None,
+            members: BTreeMap::new(),
         }
     }
 
     /// With a further member, such as the identifier of what it is about.
     #[must_use]
     pub fn with_member(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        let members = self.members.get_or_insert_default();
-        members.insert(name.to_owned(), value.into());
+        self.members.insert(name.to_owned(), value.into());
         self
     }
 
@@ -241,10 +240,10 @@ impl ApiError {
             title: title.clone(),
             status: self.status.as_u16(),
             code: self.code.into(),
-            detail: self.detail.clone(),
+            detail: self.detail.to_string(),
             error: title,
             faults: self.faults.clone(),
-            members: self.members.as_deref().cloned().unwrap_or_default(),
+            members: self.members.clone(),
         }
     }
 }
