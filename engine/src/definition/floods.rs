@@ -49,7 +49,10 @@ fn evaluate(expression: String) {
         let _ = holds(&expression, &context);
         fill_in(&format!("{{{{ {expression} }}}}"), &context);
         fill_in(&format!("{{% if {expression} %}}x{{% endif %}}"), &context);
-        fill_in(&format!("{{% for i in {expression} %}}x{{% endfor %}}"), &context);
+        fill_in(
+            &format!("{{% for i in {expression} %}}x{{% endfor %}}"),
+            &context,
+        );
     });
 }
 
@@ -166,11 +169,26 @@ fn no_expression_makes_much_of_little() {
 fn operators_do_what_they_did() {
     let context = context! { s => "abcdef", l => vec![1, 2, 3, 4], n => 7, f => 1.5 };
     for (template, wanted) in [
-        ("{{ n + 1 }} {{ n * f }} {{ n + f }} {{ n * 3 }} {{ true + 1 }}", "8 10.5 8.5 21 2"),
-        ("{{ s + 'x' }} {{ s ~ n }} {{ l + [5] }}", "abcdefx abcdef7 [1,2,3,4,5]"),
-        ("{{ s[1:3] }} {{ s[-2:] }} {{ s[::-1] }} {{ l[:2] }} {{ l[::2] }}", "bc ef fedcba [1,2] [1,3]"),
-        ("{{ l|join('-') }} {{ s|upper }} {{ ' x '|trim }} {{ l|length }}", "1-2-3-4 ABCDEF x 4"),
-        ("{{ l|sort(reverse=true) }} {{ s|tojson }} {{ '12'|int + 1 }}", "[4,3,2,1] \"abcdef\" 13"),
+        (
+            "{{ n + 1 }} {{ n * f }} {{ n + f }} {{ n * 3 }} {{ true + 1 }}",
+            "8 10.5 8.5 21 2",
+        ),
+        (
+            "{{ s + 'x' }} {{ s ~ n }} {{ l + [5] }}",
+            "abcdefx abcdef7 [1,2,3,4,5]",
+        ),
+        (
+            "{{ s[1:3] }} {{ s[-2:] }} {{ s[::-1] }} {{ l[:2] }} {{ l[::2] }}",
+            "bc ef fedcba [1,2] [1,3]",
+        ),
+        (
+            "{{ l|join('-') }} {{ s|upper }} {{ ' x '|trim }} {{ l|length }}",
+            "1-2-3-4 ABCDEF x 4",
+        ),
+        (
+            "{{ l|sort(reverse=true) }} {{ s|tojson }} {{ '12'|int + 1 }}",
+            "[4,3,2,1] \"abcdef\" 13",
+        ),
     ] {
         assert_eq!(render(template, &context).unwrap(), wanted);
     }
@@ -182,9 +200,45 @@ fn no_flood_of_yaml_or_json_overflows_the_stack_or_hangs() {
     let many = 100_000;
     let mut floods: Vec<String> = Vec::new();
     for piece in [
-        "[", "{", "{a: ", "- ", "? ", "a: ", "[a, ", "!!str ", "&a ", "*a ", "<<: ", "{\"a\":", "[{", "'",
-        "\"", "|\n", ">\n ", "# ", "---\n", "...\n", "%YAML 1.2\n", "- - ", "-\n", "?\n", ":\n", ",", "]", "}",
-        "\t", "\\", "!a ", "!<a> ", "[[],", "\u{feff}", "\u{0}", "a\n", "a:\n", "&a [", "{&a a: *a, ",
+        "[",
+        "{",
+        "{a: ",
+        "- ",
+        "? ",
+        "a: ",
+        "[a, ",
+        "!!str ",
+        "&a ",
+        "*a ",
+        "<<: ",
+        "{\"a\":",
+        "[{",
+        "'",
+        "\"",
+        "|\n",
+        ">\n ",
+        "# ",
+        "---\n",
+        "...\n",
+        "%YAML 1.2\n",
+        "- - ",
+        "-\n",
+        "?\n",
+        ":\n",
+        ",",
+        "]",
+        "}",
+        "\t",
+        "\\",
+        "!a ",
+        "!<a> ",
+        "[[],",
+        "\u{feff}",
+        "\u{0}",
+        "a\n",
+        "a:\n",
+        "&a [",
+        "{&a a: *a, ",
     ] {
         let times = many.min(1024 * 1024 / piece.len());
         floods.push(piece.repeat(times));
@@ -192,11 +246,21 @@ fn no_flood_of_yaml_or_json_overflows_the_stack_or_hangs() {
         floods.push(format!("{{\"name\": {}", piece.repeat(times - 20)));
     }
     for depth in [10, 60, 70, 5000] {
-        let open: String = (0..depth.min(700)).map(|n| format!("{}- a:\n", "  ".repeat(n))).collect();
+        let open: String = (0..depth.min(700))
+            .map(|n| format!("{}- a:\n", "  ".repeat(n)))
+            .collect();
         floods.push(open);
-        floods.push(format!("{}1{}", "{\"a\":[".repeat(depth), "]}".repeat(depth)));
+        floods.push(format!(
+            "{}1{}",
+            "{\"a\":[".repeat(depth),
+            "]}".repeat(depth)
+        ));
     }
-    floods.push(format!("a: &a {}\nb: [{}]", "x".repeat(100_000), "*a,".repeat(5000)));
+    floods.push(format!(
+        "a: &a {}\nb: [{}]",
+        "x".repeat(100_000),
+        "*a,".repeat(5000)
+    ));
     floods.push(format!("a: &a [1]\nb:\n{}", "  <<: *a\n".repeat(50_000)));
     floods.push((0..50_000).map(|n| format!("a{n}: &a{n} x\n")).collect());
     for flood in floods {
@@ -206,11 +270,21 @@ fn no_flood_of_yaml_or_json_overflows_the_stack_or_hangs() {
 
 #[test]
 fn no_flood_of_mistakes_takes_long_to_tell() {
-    let names = |n: usize| (0..n).map(|i| format!("missing_{i:06}")).collect::<Vec<_>>();
+    let names = |n: usize| {
+        (0..n)
+            .map(|i| format!("missing_{i:06}"))
+            .collect::<Vec<_>>()
+    };
     let nodes: serde_json::Map<_, _> = (0..8000)
-        .map(|n| (format!("a_node_with_a_name_{n:05}"), json!({"kind": "noop", "needs": [format!("nobody_{n}")]})))
+        .map(|n| {
+            (
+                format!("a_node_with_a_name_{n:05}"),
+                json!({"kind": "noop", "needs": [format!("nobody_{n}")]}),
+            )
+        })
         .collect();
-    let mut fields: serde_json::Map<_, _> = names(40_000).into_iter().map(|n| (n, json!(1))).collect();
+    let mut fields: serde_json::Map<_, _> =
+        names(40_000).into_iter().map(|n| (n, json!(1))).collect();
     for flood in [
         json!({"name": "w", "nodes": {"a": {"kind": "noop", "needs": names(60_000)}}}),
         json!({"name": "w", "nodes": nodes}),
@@ -221,9 +295,12 @@ fn no_flood_of_mistakes_takes_long_to_tell() {
         assert!(!parse(flood.to_string()));
     }
     fields.insert("name".to_owned(), json!("w"));
-    assert!(!parse(serde_json::Value::Object(fields.clone()).to_string()));
+    assert!(!parse(
+        serde_json::Value::Object(fields.clone()).to_string()
+    ));
     on_a_small_stack(move || {
-        let definition = Definition::parse("name: w\nparams: {missing: {}}\nnodes: {a: {kind: noop}}");
+        let definition =
+            Definition::parse("name: w\nparams: {missing: {}}\nnodes: {a: {kind: noop}}");
         let faults = definition.unwrap().resolve_params(&fields).unwrap_err();
         assert!(faults.len() <= MAX_FAULTS + 1);
     });
@@ -234,17 +311,22 @@ fn ten_thousand_nodes_that_read_each_other_are_fine() {
     let mut text = "name: w\nnodes:\n  n0: {kind: noop}\n".to_owned();
     for n in 1..10_000 {
         let before = n - 1;
-        text.push_str(&format!("  n{n}: {{kind: approval, needs: [n{before}], message: '{{{{nodes.n0.status}}}}'}}\n"));
+        text.push_str(&format!(
+            "  n{n}: {{kind: approval, needs: [n{before}], message: '{{{{nodes.n0.status}}}}'}}\n"
+        ));
     }
     assert!(parse(text));
 }
 
 #[test]
 fn what_an_execution_is_given_has_limits() {
-    let definition = Definition::parse("name: w\nparams: {p: {type: array}}\nnodes: {a: {kind: noop}}").unwrap();
+    let definition =
+        Definition::parse("name: w\nparams: {p: {type: array}}\nnodes: {a: {kind: noop}}").unwrap();
     let refused = |value: serde_json::Value| {
         let given = json!({"p": value});
-        let faults = definition.resolve_params(given.as_object().unwrap()).unwrap_err();
+        let faults = definition
+            .resolve_params(given.as_object().unwrap())
+            .unwrap_err();
         faults[0].code.clone()
     };
     assert_eq!(refused(json!(vec!["x".repeat(1000); 300])), "too_large");
@@ -256,28 +338,143 @@ fn what_an_execution_is_given_has_limits() {
 }
 
 fn soup(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
-    let run = (proptest::sample::select(pieces), prop_oneof![4 => 1..4_usize, 1 => 1..3000_usize]);
-    proptest::collection::vec(run, 1..12)
-        .prop_map(|runs| runs.into_iter().map(|(piece, times)| piece.repeat(times)).collect())
+    let run = (
+        proptest::sample::select(pieces),
+        prop_oneof![4 => 1..4_usize, 1 => 1..3000_usize],
+    );
+    proptest::collection::vec(run, 1..12).prop_map(|runs| {
+        runs.into_iter()
+            .map(|(piece, times)| piece.repeat(times))
+            .collect()
+    })
 }
 
 const YAML: &[&str] = &[
-    "[", "]", "{", "}", "- ", "? ", ": ", ", ", "\n", "  ", "a", "name: w\n", "nodes:\n", "&a ", "*a ", "!!str ", "!x ",
-    "<<: ", "'", "\"", "|", ">", "#", "---\n", "...\n", "%", "@", "`", "\t", "1", ".inf", "~", "\\", "\u{feff}", "é",
-    "kind: noop", "needs: ", "\r\n", "\u{85}", "\u{2028}",
+    "[",
+    "]",
+    "{",
+    "}",
+    "- ",
+    "? ",
+    ": ",
+    ", ",
+    "\n",
+    "  ",
+    "a",
+    "name: w\n",
+    "nodes:\n",
+    "&a ",
+    "*a ",
+    "!!str ",
+    "!x ",
+    "<<: ",
+    "'",
+    "\"",
+    "|",
+    ">",
+    "#",
+    "---\n",
+    "...\n",
+    "%",
+    "@",
+    "`",
+    "\t",
+    "1",
+    ".inf",
+    "~",
+    "\\",
+    "\u{feff}",
+    "é",
+    "kind: noop",
+    "needs: ",
+    "\r\n",
+    "\u{85}",
+    "\u{2028}",
 ];
 
 const EXPRESSION: &[&str] = &[
-    "a", "s", "l", "1", "1.5", "'x'", "\"", " + ", " - ", " * ", " ** ", " / ", " // ", " % ", " ~ ", " == ", " < ", " in ",
-    " not ", " and ", " or ", " if ", " else ", " is ", "defined", "(", ")", "[", "]", "{", "}", ":", ",", ".", "|", "abs",
-    "join", "sort", "upper", "tojson", "length", "default", "loop", "true", "none", "-", "=", "range", "\\", "\n",
+    "a",
+    "s",
+    "l",
+    "1",
+    "1.5",
+    "'x'",
+    "\"",
+    " + ",
+    " - ",
+    " * ",
+    " ** ",
+    " / ",
+    " // ",
+    " % ",
+    " ~ ",
+    " == ",
+    " < ",
+    " in ",
+    " not ",
+    " and ",
+    " or ",
+    " if ",
+    " else ",
+    " is ",
+    "defined",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    ".",
+    "|",
+    "abs",
+    "join",
+    "sort",
+    "upper",
+    "tojson",
+    "length",
+    "default",
+    "loop",
+    "true",
+    "none",
+    "-",
+    "=",
+    "range",
+    "\\",
+    "\n",
     "100000000000",
 ];
 
 const TEMPLATE: &[&str] = &[
-    "{{", "}}", "{%", "%}", "{#", "#}", "{{ a }}", "{{- s -}}", "{{ l|join(s) }}", "{% if a %}", "{% elif a %}", "{% else %}",
-    "{% endif %}", "{% for x in l %}", "{% endfor %}", "{% raw %}", "{% endraw %}", "{% set x = 1 %}", "{% for x in l recursive %}",
-    "{{ loop(l) }}", "{{ loop.index }}", "{{ x }}", "text", "'", "\n", "{% macro m() %}", "{% with %}", "{% filter upper %}",
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "{{ a }}",
+    "{{- s -}}",
+    "{{ l|join(s) }}",
+    "{% if a %}",
+    "{% elif a %}",
+    "{% else %}",
+    "{% endif %}",
+    "{% for x in l %}",
+    "{% endfor %}",
+    "{% raw %}",
+    "{% endraw %}",
+    "{% set x = 1 %}",
+    "{% for x in l recursive %}",
+    "{{ loop(l) }}",
+    "{{ loop.index }}",
+    "{{ x }}",
+    "text",
+    "'",
+    "\n",
+    "{% macro m() %}",
+    "{% with %}",
+    "{% filter upper %}",
 ];
 
 proptest! {

@@ -124,7 +124,14 @@ fn report(nodes: &[Node], path: &[(usize, usize)], back_to: usize, faults: &mut 
         .map(|&place| nodes[place].id.as_str())
         .collect();
     let place = join(&join("nodes", nodes[back_to].id.as_str()), "needs");
-    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    let message = format!("these nodes wait for each other: {}{more}", ids.join(" -> "));
+    let more = if rest > 0 {
+        format!(" and {rest} more")
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "these nodes wait for each other: {}{more}",
+        ids.join(" -> ")
+    );
     faults.add(place, "cycle", message);
 }

@@ -123,8 +123,12 @@ fn read_one(
             faults,
         );
     }
-    node.name = fields.short_text("name", MAX_NAME_CHARS, faults).map(str::to_owned);
-    node.phase = fields.short_text("phase", MAX_NAME_CHARS, faults).map(str::to_owned);
+    node.name = fields
+        .short_text("name", MAX_NAME_CHARS, faults)
+        .map(str::to_owned);
+    node.phase = fields
+        .short_text("phase", MAX_NAME_CHARS, faults)
+        .map(str::to_owned);
     node.when = match fields.get("when") {
         // YAML reads a bare `when: true` as a truth value.
         Some(Tree::Bool(value)) => Some(value.to_string()),

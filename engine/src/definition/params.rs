@@ -31,7 +31,11 @@ pub(super) fn read(tree: &Tree, faults: &mut Faults) -> BTreeMap<String, ParamSp
         return specs;
     };
     if entries.len() > MAX_PARAMS {
-        faults.add("params", "too_many_params", format!("more than {MAX_PARAMS} parameters"));
+        faults.add(
+            "params",
+            "too_many_params",
+            format!("more than {MAX_PARAMS} parameters"),
+        );
         return specs;
     }
     for (name, tree) in entries {
@@ -81,7 +85,8 @@ fn read_one(tree: &Tree, path: &str, faults: &mut Faults) -> ParamSpec {
     }
     spec.required = fields.flag("required", faults).unwrap_or_default();
     spec.description = fields
-        .short_text("description", MAX_DESCRIPTION_CHARS, faults).map(str::to_owned);
+        .short_text("description", MAX_DESCRIPTION_CHARS, faults)
+        .map(str::to_owned);
     if let Some(tree) = fields.get("default") {
         match tree.to_json() {
             Some(value) if fits(spec.kind, &value) || !kind_known => spec.default = Some(value),
@@ -133,7 +138,11 @@ pub(super) fn resolve(
         }
     }
     if resolved.values().any(|value| is_deeper(value, MAX_DEPTH)) {
-        faults.add("params", "too_deep", format!("nested deeper than {MAX_DEPTH} levels"));
+        faults.add(
+            "params",
+            "too_deep",
+            format!("nested deeper than {MAX_DEPTH} levels"),
+        );
     } else if size(&resolved) > MAX_PARAMS_BYTES {
         let message = format!("longer than {MAX_PARAMS_BYTES} bytes, defaults included");
         faults.add("params", "too_large", message);

@@ -207,10 +207,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Text of at most so many characters.
-    pub(super) fn short_text(&self, key: &str, most: usize, faults: &mut Faults) -> Option<&'a str> {
+    pub(super) fn short_text(
+        &self,
+        key: &str,
+        most: usize,
+        faults: &mut Faults,
+    ) -> Option<&'a str> {
         let text = self.text(key, faults)?;
         if text.chars().nth(most).is_some() {
-            faults.add(self.path(key), "too_long", format!("longer than {most} characters"));
+            faults.add(
+                self.path(key),
+                "too_long",
+                format!("longer than {most} characters"),
+            );
             return None;
         }
         Some(text)
@@ -295,10 +304,7 @@ pub(super) fn list<'a>(tree: &'a Tree, path: &str, faults: &mut Faults) -> Optio
 }
 
 /// The known name that `given` was probably meant to be.
-fn closest<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > 64 {
         return None;
     }

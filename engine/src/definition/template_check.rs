@@ -143,7 +143,11 @@ impl Scope<'_> {
             faults.add(path, "unknown_node", unknown("node", id, near));
             return;
         };
-        if self.ancestors.as_ref().is_some_and(|ancestors| !ancestors.has(place, other)) {
+        if self
+            .ancestors
+            .as_ref()
+            .is_some_and(|ancestors| !ancestors.has(place, other))
+        {
             let message = format!("reads nodes.{id}, which it does not need: add {id} to needs");
             faults.add(path, "not_needed", message);
         }

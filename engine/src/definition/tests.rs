@@ -218,12 +218,15 @@ nodes:
   b: {kind: command, args: [sh, -c, "echo {{ params.x }}"]}
   c: {kind: command, run: make, env: {BASH_ENV: "{{ params.x }}", LIMELIGHT_V0: x}}
 "#;
-    assert_eq!(faults(text), [
+    assert_eq!(
+        faults(text),
+        [
             "nodes.a.run: misplaced_value",
             "nodes.b.args: misplaced_value",
             "nodes.c.env.BASH_ENV: misplaced_value",
             "nodes.c.env.LIMELIGHT_V0: bad_name",
-        ]);
+        ]
+    );
 }
 
 #[test]
@@ -297,4 +300,15 @@ fn a_flood_of_faults_is_cut_short() {
     let faults = Definition::parse(&fields).unwrap_err();
     assert_eq!(faults.len(), 101);
     assert_eq!(faults[100].code, "too_many_faults");
+}
+
+#[test]
+fn the_examples_have_no_fault() {
+    for source in [
+        include_str!("../../../examples/demo.yaml"),
+        include_str!("../../../examples/hello.yaml"),
+        include_str!("../../../examples/release.yaml"),
+    ] {
+        assert_eq!(Definition::parse(source).map(drop), Ok(()));
+    }
 }

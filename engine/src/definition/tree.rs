@@ -105,9 +105,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
         let left = self.left.get();
         if left == 0 {
-            return Err(D::Error::custom(format!(
-                "more than {MAX_VALUES} values"
-            )));
+            return Err(D::Error::custom(format!("more than {MAX_VALUES} values")));
         }
         self.left.set(left - 1);
         deserializer.deserialize_any(self)
@@ -203,7 +201,11 @@ mod tests {
     #[test]
     fn deep_nesting_and_tags_are_refused() {
         assert!(Tree::parse(&"[".repeat(5000)).is_err());
-        assert!(Tree::parse(&"{\"a\":".repeat(100)).unwrap_err().contains("deeper"));
+        assert!(
+            Tree::parse(&"{\"a\":".repeat(100))
+                .unwrap_err()
+                .contains("deeper")
+        );
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
         assert!(Tree::parse(&deep).unwrap_err().contains("deeper"));
         assert!(Tree::parse("a: !env HOME").is_err());

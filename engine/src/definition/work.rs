@@ -90,7 +90,11 @@ fn script(tree: &Tree, path: &str, faults: &mut Faults) -> Option<Program> {
 fn arguments(tree: &Tree, path: &str, faults: &mut Faults) -> Option<Program> {
     let items = list(tree, path, faults)?;
     if items.len() > MAX_ENTRIES {
-        faults.add(path, "too_long", format!("more than {MAX_ENTRIES} arguments"));
+        faults.add(
+            path,
+            "too_long",
+            format!("more than {MAX_ENTRIES} arguments"),
+        );
         return None;
     }
     let args: Vec<String> = items
@@ -211,7 +215,11 @@ fn statuses(tree: &Tree, path: &str, faults: &mut Faults) -> Vec<u16> {
         _ => list(tree, path, faults).unwrap_or_default(),
     };
     if items.len() > MAX_ENTRIES {
-        faults.add(path, "too_long", format!("more than {MAX_ENTRIES} statuses"));
+        faults.add(
+            path,
+            "too_long",
+            format!("more than {MAX_ENTRIES} statuses"),
+        );
         return Vec::new();
     }
     let mut statuses = Vec::new();

@@ -107,7 +107,9 @@ impl Builder {
         self.values += values;
         self.bytes += bytes;
         if self.values > MAX_VALUES {
-            return Err(format!("more than {MAX_VALUES} values, aliases counted each time"));
+            return Err(format!(
+                "more than {MAX_VALUES} values, aliases counted each time"
+            ));
         }
         if self.bytes > MAX_EXPANDED_BYTES {
             return Err(format!(
@@ -253,7 +255,9 @@ fn plain(text: &str) -> Tree {
     }
     let begins = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let is_float = begins
-        && digits.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b))
+        && digits
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b".eE+-".contains(&b))
         && digits.bytes().any(|b| b.is_ascii_digit());
     match text.parse::<f64>() {
         Ok(value) if is_float => number(value),

@@ -156,7 +156,11 @@ fn check_sizes(program: &Program, env: &BTreeMap<String, String>) -> Result<(), 
     };
     let named = env.iter().map(|(name, text)| (name.as_str(), text));
     let mut total = 0;
-    for (what, text) in script.iter().map(|text| ("the program's text", text)).chain(named) {
+    for (what, text) in script
+        .iter()
+        .map(|text| ("the program's text", text))
+        .chain(named)
+    {
         if text.contains('\0') {
             return Err(format!("{what} holds NUL, which no program can be handed"));
         }

@@ -11,23 +11,55 @@ const SHELLS: &[&str] = &[
 
 /// Commands that run the command which their arguments name.
 const WRAPPERS: &[&str] = &[
-    "busybox", "chroot", "chrt", "docker", "doas", "env", "find",
-    "gosu", "ionice", "kubectl", "nice", "nohup", "nsenter", "podman", "setpriv", "setsid",
-    "stdbuf", "strace", "sudo", "timeout", "xargs",
+    "busybox", "chroot", "chrt", "docker", "doas", "env", "find", "gosu", "ionice", "kubectl",
+    "nice", "nohup", "nsenter", "podman", "setpriv", "setsid", "stdbuf", "strace", "sudo",
+    "timeout", "xargs",
 ];
 
 /// Commands that take some argument as text of a shell, the name of a variable or a place to read
 /// commands from.
 const EVALUATING: &[&str] = &[
-    ".", "alias", "bind", "compgen", "complete", "coproc", "declare", "enable", "eval", "fc",
-    "function", "getopts", "jobs", "let", "mapfile", "read", "readarray", "source", "trap",
-    "typeset", "unalias", "unset", "wait",
+    ".",
+    "alias",
+    "bind",
+    "compgen",
+    "complete",
+    "coproc",
+    "declare",
+    "enable",
+    "eval",
+    "fc",
+    "function",
+    "getopts",
+    "jobs",
+    "let",
+    "mapfile",
+    "read",
+    "readarray",
+    "source",
+    "trap",
+    "typeset",
+    "unalias",
+    "unset",
+    "wait",
 ];
 
 /// Programs that hand their arguments, or their input, to a shell somewhere.
 const REMOTE: &[&str] = &[
-    "at", "batch", "crontab", "flock", "parallel", "rsh", "runuser", "script", "sg", "ssh", "su",
-    "systemd-run", "unshare", "watch",
+    "at",
+    "batch",
+    "crontab",
+    "flock",
+    "parallel",
+    "rsh",
+    "runuser",
+    "script",
+    "sg",
+    "ssh",
+    "su",
+    "systemd-run",
+    "unshare",
+    "watch",
 ];
 
 /// Interpreters of other languages, with the letters of the options that take program text.
@@ -47,9 +79,26 @@ const PROGRAM_FIRST: &[&str] = &["awk", "gawk", "mawk", "nawk", "sed", "jq"];
 
 /// Variables that a shell evaluates when it uses them.
 const EVALUATED_VARIABLES: &[&str] = &[
-    "BASHOPTS", "BASHPID", "BASH_ARGV0", "BASH_ENV", "BASH_XTRACEFD", "ENV", "EPOCHSECONDS",
-    "HISTCMD", "LD_AUDIT", "LD_PRELOAD", "LINENO", "OPTIND", "PROMPT_COMMAND", "PS0", "PS1", "PS2",
-    "PS4", "RANDOM", "SECONDS", "SHELLOPTS",
+    "BASHOPTS",
+    "BASHPID",
+    "BASH_ARGV0",
+    "BASH_ENV",
+    "BASH_XTRACEFD",
+    "ENV",
+    "EPOCHSECONDS",
+    "HISTCMD",
+    "LD_AUDIT",
+    "LD_PRELOAD",
+    "LINENO",
+    "OPTIND",
+    "PROMPT_COMMAND",
+    "PS0",
+    "PS1",
+    "PS2",
+    "PS4",
+    "RANDOM",
+    "SECONDS",
+    "SHELLOPTS",
 ];
 
 /// Whether a shell or the loader evaluates what this environment variable holds.
@@ -132,7 +181,9 @@ impl Word {
 
 fn is_name(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
@@ -231,7 +282,8 @@ impl Command {
                 None => Some("where it would name a variable"),
             },
             Rule::Wrapper | Rule::Command => {
-                if self.operand && !self.last.starts_with("-exec") && !self.last.starts_with("-ok") {
+                if self.operand && !self.last.starts_with("-exec") && !self.last.starts_with("-ok")
+                {
                     return None;
                 }
                 match word.assigns() {
@@ -252,9 +304,7 @@ impl Command {
                 let program = ["-e", "--expression", "--source"].contains(&&*self.last);
                 evaluated(program || (!self.operand && !variable && !named))
             }
-            Rule::Test => {
-                evaluated(self.last_value || ["-v", "-R"].contains(&&*self.last))
-            }
+            Rule::Test => evaluated(self.last_value || ["-v", "-R"].contains(&&*self.last)),
             Rule::Format => evaluated(!self.operand),
         }
     }
@@ -308,8 +358,8 @@ impl Command {
             _ => {}
         }
         self.operand |= operand;
-        self.after_shell = literal
-            && (SHELLS.contains(&word.program()) || (self.after_shell && word.is_option()));
+        self.after_shell =
+            literal && (SHELLS.contains(&word.program()) || (self.after_shell && word.is_option()));
         self.last_value = word.value;
         self.last.clear();
         if literal {

@@ -308,9 +308,7 @@ impl Reader {
             return Err(reason);
         }
         let closed = match &self.frames[..] {
-            [Frame::List(list)] => {
-                list.open.is_empty() && list.here.is_empty() && !list.in_test
-            }
+            [Frame::List(list)] => list.open.is_empty() && list.here.is_empty() && !list.in_test,
             _ => false,
         };
         if self.backslash || !closed {
@@ -398,11 +396,17 @@ impl Reader {
             Pending::Dollar => self.after_dollar(c),
             Pending::DollarBracket if c == '(' => {
                 self.expansion();
-                self.push(Frame::Brackets { open: 2, array: false });
+                self.push(Frame::Brackets {
+                    open: 2,
+                    array: false,
+                });
             }
             Pending::Bracket if c == '(' => {
                 self.close_stage();
-                self.push(Frame::Brackets { open: 2, array: false });
+                self.push(Frame::Brackets {
+                    open: 2,
+                    array: false,
+                });
             }
             pending @ (Pending::DollarBracket | Pending::Bracket) => {
                 self.pending = pending;
@@ -570,7 +574,12 @@ impl Reader {
     }
 
     fn in_braces(&mut self, c: char) {
-        let quoted = self.frames.iter().rev().skip(1).any(|f| *f == Frame::Double);
+        let quoted = self
+            .frames
+            .iter()
+            .rev()
+            .skip(1)
+            .any(|f| *f == Frame::Double);
         match c {
             '}' => {
                 self.frames.pop();
@@ -657,7 +666,8 @@ impl Reader {
             '(' => self.open_bracket(),
             ')' => self.close_bracket(),
             '<' | '>' => {
-                let number = !list.word.quoted && list.word.literal.bytes().all(|b| b.is_ascii_digit());
+                let number =
+                    !list.word.quoted && list.word.literal.bytes().all(|b| b.is_ascii_digit());
                 if number && !list.word.expansion && !list.word.value {
                     list.word = Word::default();
                 } else {
@@ -666,7 +676,11 @@ impl Reader {
                     }
                     self.end_word();
                 }
-                self.pending = if c == '<' { Pending::Less } else { Pending::Greater };
+                self.pending = if c == '<' {
+                    Pending::Less
+                } else {
+                    Pending::Greater
+                };
             }
             '#' if !list.word.begun => self.push(Frame::Comment),
             '\'' => {
@@ -700,7 +714,10 @@ impl Reader {
         } else if list.stage == Stage::Start && list.word.assigns().is_some() {
             let last = list.word.literal.ends_with('=');
             list.word.expansion = true;
-            self.push(Frame::Brackets { open: 1, array: true });
+            self.push(Frame::Brackets {
+                open: 1,
+                array: true,
+            });
             if !last {
                 self.lose();
             }
@@ -757,7 +774,11 @@ impl Reader {
             }
             Stage::ForName => list.stage = Stage::ForIn,
             Stage::ForIn => {
-                list.stage = if literal && word.literal == "do" { Stage::Start } else { Stage::ForWords };
+                list.stage = if literal && word.literal == "do" {
+                    Stage::Start
+                } else {
+                    Stage::ForWords
+                };
             }
             Stage::ForWords => {}
             Stage::CaseWord => list.stage = Stage::CaseIn,

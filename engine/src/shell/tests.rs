@@ -159,7 +159,10 @@ fn a_value_arrives_as_it_is_wherever_it_may_stand() {
     for shape in GOOD {
         let source = template(shape);
         assert_eq!(check_script(&source), Ok(()), "{source}");
-        for value in HOSTILE.into_iter().chain(["", "a  b", "*", "~", "-n", "\\", "é\u{1f600}"]) {
+        for value in HOSTILE
+            .into_iter()
+            .chain(["", "a  b", "*", "~", "-n", "\\", "é\u{1f600}"])
+        {
             let (script, values) = render_script(&source, &with(value)).unwrap();
             assert!(!script.contains("CANARY"), "{script}");
             for shell in shells() {
@@ -197,12 +200,24 @@ fn a_here_document_takes_a_value() {
 fn branches_loops_and_trimming_tags_are_followed_as_they_run() {
     let context = context! { v => "a b", yes => true, l => vec!["$(touch CANARY)", "c d"] };
     let good = [
-        ("printf '<%s>' {% if yes %}\"{{ v }}\"{% else %}{{ v }}{% endif %}", "<a b>"),
-        ("printf '<%s>' {% for x in l %}{{ x }} {% endfor %}", "<$(touch CANARY)><c d>"),
-        ("printf '<%s>' \"{% for x in l %}{{ x }},{% endfor %}\"", "<$(touch CANARY),c d,>"),
+        (
+            "printf '<%s>' {% if yes %}\"{{ v }}\"{% else %}{{ v }}{% endif %}",
+            "<a b>",
+        ),
+        (
+            "printf '<%s>' {% for x in l %}{{ x }} {% endfor %}",
+            "<$(touch CANARY)><c d>",
+        ),
+        (
+            "printf '<%s>' \"{% for x in l %}{{ x }},{% endfor %}\"",
+            "<$(touch CANARY),c d,>",
+        ),
         ("printf '<%s>' x{{- v -}} .", "<xa b.>"),
         ("printf '%s' '{{ '{{' }}'", ""),
-        ("printf '<%s>' {% raw %}'{{ v }}'{% endraw %} {# it's #}{{ v }}", "<{{ v }}><a b>"),
+        (
+            "printf '<%s>' {% raw %}'{{ v }}'{% endraw %} {# it's #}{{ v }}",
+            "<{{ v }}><a b>",
+        ),
     ];
     for (source, wanted) in good {
         if wanted.is_empty() {
@@ -244,18 +259,49 @@ fn arguments_of_a_program_are_refused_where_it_evaluates_them() {
     assert!(check(&[("env", false), ("sh", false), ("-c", false), ("", true)]).is_err());
     assert!(check(&[("python3", false), ("-c", false), ("", true)]).is_err());
     assert!(check(&[("ssh", false), ("host", false), ("", true)]).is_err());
-    let given = [("sh", false), ("-c", false), ("echo $1", false), ("_", false), ("", true)];
+    let given = [
+        ("sh", false),
+        ("-c", false),
+        ("echo $1", false),
+        ("_", false),
+        ("", true),
+    ];
     assert_eq!(check(&given), Ok(()));
     assert_eq!(check(&[("make", false), ("V=", true)]), Ok(()));
-    assert_eq!(check(&[("./bin/", true), ("--flag", false), ("", true)]), Ok(()));
+    assert_eq!(
+        check(&[("./bin/", true), ("--flag", false), ("", true)]),
+        Ok(())
+    );
 }
 
 /// Ways to wrap a piece of script: `W` stands for what is inside.
 const WRAPS: [&str; 26] = [
-    "W", "\"W\"", "'W'", "`W`", "$(W)", "\"$(W)\"", "$((W))", "((W))", "${x:-W}", "\"${x:-W}\"",
-    "( W )", "{ W; }", "eval W", "sh -c W", "sh -c \"W\"", "bash -c 'W'", "echo W", "x=W; test \"$x\" = y",
-    "if W; then W; fi", "for i in W; do W; done", "case W in W) W;; esac", "cat <<E\nW\nE\n",
-    "cat <<'E'\nW\nE\n", "W | sh", "[ W = W ]", "printf %s W",
+    "W",
+    "\"W\"",
+    "'W'",
+    "`W`",
+    "$(W)",
+    "\"$(W)\"",
+    "$((W))",
+    "((W))",
+    "${x:-W}",
+    "\"${x:-W}\"",
+    "( W )",
+    "{ W; }",
+    "eval W",
+    "sh -c W",
+    "sh -c \"W\"",
+    "bash -c 'W'",
+    "echo W",
+    "x=W; test \"$x\" = y",
+    "if W; then W; fi",
+    "for i in W; do W; done",
+    "case W in W) W;; esac",
+    "cat <<E\nW\nE\n",
+    "cat <<'E'\nW\nE\n",
+    "W | sh",
+    "[ W = W ]",
+    "printf %s W",
 ];
 
 fn nest() -> impl Strategy<Value = String> {

@@ -109,7 +109,11 @@ pub(super) fn environment(purse: &Purse, longest_repeated: usize) -> Environment
         let mut counted = Counted(own.left());
         serde_json::to_writer(&mut counted, &value).map_err(|_| too_much())?;
         own.spend(2 * (own.left() - counted.0))?;
-        filters::tojson(&value, None, std::iter::empty::<(String, Value)>().collect())
+        filters::tojson(
+            &value,
+            None,
+            std::iter::empty::<(String, Value)>().collect(),
+        )
     });
     let own = purse.clone();
     environment.add_filter("join", move |list: Value, between: Option<Value>| {
@@ -279,7 +283,9 @@ fn slice(value: &Value, start: &Value, stop: &Value, step: &Value) -> Result<Val
     }
     if let Some(text) = value.as_str() {
         let chars: Vec<char> = text.chars().collect();
-        let chosen: String = chosen(chars.len(), start, stop, step).map(|i| chars[i]).collect();
+        let chosen: String = chosen(chars.len(), start, stop, step)
+            .map(|i| chars[i])
+            .collect();
         return Ok(Value::from(chosen));
     }
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
@@ -287,11 +293,18 @@ fn slice(value: &Value, start: &Value, stop: &Value, step: &Value) -> Result<Val
         return Err(Error::new(ErrorKind::InvalidOperation, message));
     }
     let items: Vec<Value> = value.try_iter()?.collect();
-    let chosen: Vec<Value> = chosen(items.len(), start, stop, step).map(|i| items[i].clone()).collect();
+    let chosen: Vec<Value> = chosen(items.len(), start, stop, step)
+        .map(|i| items[i].clone())
+        .collect();
     Ok(Value::from(chosen))
 }
 
-fn chosen(len: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> impl Iterator<Item = usize> {
+fn chosen(
+    len: usize,
+    start: Option<i64>,
+    stop: Option<i64>,
+    step: i64,
+) -> impl Iterator<Item = usize> {
     // Lists are far shorter than this type can count.
     let len = i64::try_from(len).unwrap_or(i64::MAX);
     let (least, most) = if step > 0 { (0, len) } else { (-1, len - 1) };

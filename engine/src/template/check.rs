@@ -50,7 +50,9 @@ pub(super) fn statements(body: &[Stmt<'_>], in_loop: bool) -> Result<usize, Stri
 pub(super) fn expression(expr: &Expr<'_>) -> Result<(), String> {
     if let Expr::BinOp(op) = expr
         && matches!(op.op, BinOpKind::Mul)
-        && [&op.left, &op.right].into_iter().any(|side| constant(side) == Some(true))
+        && [&op.left, &op.right]
+            .into_iter()
+            .any(|side| constant(side) == Some(true))
     {
         return Err("`*` takes numbers".to_owned());
     }
@@ -62,10 +64,16 @@ fn constant(expr: &Expr<'_>) -> Option<bool> {
     match expr {
         Expr::Const(value) => Some(value.value.as_str().is_some()),
         Expr::List(_) | Expr::Tuple(_) | Expr::Map(_) => {
-            children(expr).into_iter().try_for_each(|e| constant(e).map(drop))?;
+            children(expr)
+                .into_iter()
+                .try_for_each(|e| constant(e).map(drop))?;
             Some(true)
         }
-        Expr::UnaryOp(_) | Expr::BinOp(_) | Expr::Compare(_) | Expr::IfExpr(_) | Expr::Slice(_)
+        Expr::UnaryOp(_)
+        | Expr::BinOp(_)
+        | Expr::Compare(_)
+        | Expr::IfExpr(_)
+        | Expr::Slice(_)
         | Expr::GetItem(_) => children(expr)
             .into_iter()
             .try_fold(false, |text, e| Some(text | constant(e)?)),
@@ -78,17 +86,28 @@ fn children<'a, 's>(expr: &'a Expr<'s>) -> Vec<&'a Expr<'s>> {
         Expr::Var(_) | Expr::Const(_) => Vec::new(),
         Expr::Slice(e) => {
             let bounds = [&e.start, &e.stop, &e.step];
-            std::iter::once(&e.expr).chain(bounds.into_iter().flatten()).collect()
+            std::iter::once(&e.expr)
+                .chain(bounds.into_iter().flatten())
+                .collect()
         }
         Expr::UnaryOp(e) => vec![&e.expr],
         Expr::BinOp(e) => vec![&e.left, &e.right],
-        Expr::Compare(e) => std::iter::once(&e.expr).chain(e.ops.iter().map(|op| &op.expr)).collect(),
-        Expr::IfExpr(e) => [&e.test_expr, &e.true_expr].into_iter().chain(&e.false_expr).collect(),
+        Expr::Compare(e) => std::iter::once(&e.expr)
+            .chain(e.ops.iter().map(|op| &op.expr))
+            .collect(),
+        Expr::IfExpr(e) => [&e.test_expr, &e.true_expr]
+            .into_iter()
+            .chain(&e.false_expr)
+            .collect(),
         Expr::Filter(e) => e.expr.iter().chain(e.args.iter().map(argument)).collect(),
-        Expr::Test(e) => std::iter::once(&e.expr).chain(e.args.iter().map(argument)).collect(),
+        Expr::Test(e) => std::iter::once(&e.expr)
+            .chain(e.args.iter().map(argument))
+            .collect(),
         Expr::GetAttr(e) => vec![&e.expr],
         Expr::GetItem(e) => vec![&e.expr, &e.subscript_expr],
-        Expr::Call(e) => std::iter::once(&e.expr).chain(e.args.iter().map(argument)).collect(),
+        Expr::Call(e) => std::iter::once(&e.expr)
+            .chain(e.args.iter().map(argument))
+            .collect(),
         Expr::List(e) => e.items.iter().collect(),
         Expr::Tuple(e) => e.items.iter().collect(),
         Expr::Map(e) => e.keys.iter().chain(&e.values).collect(),

@@ -103,7 +103,9 @@ pub(super) fn measure(
             _ => level.operators += 1,
         }
         if levels.len() > MAX_BRACKETS + 1 {
-            return Err(format!("more than {MAX_BRACKETS} brackets within each other"));
+            return Err(format!(
+                "more than {MAX_BRACKETS} brackets within each other"
+            ));
         }
         let deepest = levels.last().map_or(0, Level::depth);
         if deepest > MAX_EXPRESSION_DEPTH {

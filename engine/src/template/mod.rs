@@ -55,12 +55,17 @@ fn to_text(value: &Value, most: usize) -> Result<String, Error> {
         Error::new(ErrorKind::InvalidOperation, message)
     };
     if let Some(text) = value.as_str() {
-        return (text.len() <= most).then(|| text.to_owned()).ok_or_else(too_long);
+        return (text.len() <= most)
+            .then(|| text.to_owned())
+            .ok_or_else(too_long);
     }
     if value.kind() == ValueKind::Number {
         return Ok(value.to_string());
     }
-    let mut capped = Capped { bytes: Vec::new(), most };
+    let mut capped = Capped {
+        bytes: Vec::new(),
+        most,
+    };
     serde_json::to_writer(&mut capped, value).map_err(|error| {
         if error.is_io() {
             return too_long();
@@ -143,9 +148,8 @@ fn fill_in(
 ) -> Result<String, String> {
     let (template, longest_repeated) = parse(source)?;
     let mut environment = environment(&Purse::new(MAX_WORK_BYTES), longest_repeated);
-    environment.set_formatter(move |out: &mut Output<'_>, _: &mut State<'_, '_>, value| {
-        write(out, value)
-    });
+    environment
+        .set_formatter(move |out: &mut Output<'_>, _: &mut State<'_, '_>, value| write(out, value));
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&template);
     let (mut instructions, blocks) = generator.finish();
@@ -203,18 +207,21 @@ pub(crate) fn holds(condition: &str, context: &Value) -> Result<bool, String> {
 /// repeat, in bytes.
 fn parse(source: &str) -> Result<(ast::Stmt<'_>, usize), String> {
     if source.len() > MAX_TEMPLATE_BYTES {
-        return Err(format!("a template is longer than {MAX_TEMPLATE_BYTES} bytes"));
+        return Err(format!(
+            "a template is longer than {MAX_TEMPLATE_BYTES} bytes"
+        ));
     }
     measure::measure(source, false, syntax())?;
-    let template =
-        parse_template(source, NAME, syntax()).map_err(|error| explain(&error))?;
+    let template = parse_template(source, NAME, syntax()).map_err(|error| explain(&error))?;
     let longest = check::statements(std::slice::from_ref(&template), false)?;
     Ok((template, longest))
 }
 
 fn parse_condition(source: &str) -> Result<ast::Expr<'_>, String> {
     if source.len() > MAX_CONDITION_BYTES {
-        return Err(format!("a condition is longer than {MAX_CONDITION_BYTES} bytes"));
+        return Err(format!(
+            "a condition is longer than {MAX_CONDITION_BYTES} bytes"
+        ));
     }
     measure::measure(source, true, SyntaxConfig::default())?;
     let expression = parse_expr(source).map_err(|error| explain(&error))?;

@@ -25,11 +25,7 @@ fn endless_work_and_output_are_cut_short() {
     let endless = "{% for a in l %}{% for b in l %}{{ a }}{% endfor %}{% endfor %}";
     assert!(render(endless, &context).is_err());
     let huge = "{% for a in l %}{{ l }}{% endfor %}";
-    assert!(
-        render(huge, &context)
-            .unwrap_err()
-            .contains("bytes")
-    );
+    assert!(render(huge, &context).unwrap_err().contains("bytes"));
 }
 
 #[test]

@@ -230,7 +230,9 @@ pub async fn import(
             id
         }
     };
-    Ok(web::Json(detail(stored(&app, &caller, id, None).await?).await?))
+    Ok(web::Json(
+        detail(stored(&app, &caller, id, None).await?).await?,
+    ))
 }
 
 /// Every fault of a definition, without making anything.
@@ -303,7 +305,9 @@ pub async fn update(
     let (definition, source) = read(&body).await?;
     may_define(&caller, &definition)?;
     add_when_changed(&app, &caller, &known, &definition, source).await?;
-    Ok(web::Json(detail(stored(&app, &caller, *id, None).await?).await?))
+    Ok(web::Json(
+        detail(stored(&app, &caller, *id, None).await?).await?,
+    ))
 }
 
 /// Delete a workflow. Its executions stay.
