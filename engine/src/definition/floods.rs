@@ -114,6 +114,10 @@ fn no_chain_or_nest_of_operators_overflows_the_stack() {
             ("{% for i in [1] %}", "{% endfor %}"),
             ("{% if a %}{% elif a %}", "{% endif %}"),
             ("{% if a %}{% else %}{% if a %}", "{% endif %}{% endif %}"),
+            ("{% with %}", "{% endwith %}"),
+            ("{% filter upper %}", "{% endfilter %}"),
+            ("{% set x %}", "{% endset %}"),
+            ("{% autoescape true %}", "{% endautoescape %}"),
         ] {
             let template = format!("{}x{}", open.repeat(times), close.repeat(times));
             on_a_small_stack(move || fill_in(&template, &context! { a => 1 }));

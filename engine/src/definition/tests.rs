@@ -301,3 +301,14 @@ fn a_flood_of_faults_is_cut_short() {
     assert_eq!(faults.len(), 101);
     assert_eq!(faults[100].code, "too_many_faults");
 }
+
+#[test]
+fn the_examples_have_no_fault() {
+    for source in [
+        include_str!("../../../examples/demo.yaml"),
+        include_str!("../../../examples/hello.yaml"),
+        include_str!("../../../examples/release.yaml"),
+    ] {
+        assert_eq!(Definition::parse(source).map(drop), Ok(()));
+    }
+}

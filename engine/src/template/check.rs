@@ -36,22 +36,11 @@ pub(super) fn statements(body: &[Stmt<'_>], in_loop: bool) -> Result<usize, Stri
                 let repeated = statements(&each.body, true)?;
                 repeated.max(statements(&each.else_body, in_loop)?)
             }
-            other => return Err(unavailable(other)),
+            _ => return Err("only expressions, `if` and `for` are available".to_owned()),
         };
         longest = longest.max(here);
     }
     Ok(longest)
-}
-
-fn unavailable(statement: &Stmt<'_>) -> String {
-    let word = match statement {
-        Stmt::Set(_) | Stmt::SetBlock(_) => "set",
-        Stmt::WithBlock(_) => "with",
-        Stmt::AutoEscape(_) => "autoescape",
-        Stmt::FilterBlock(_) => "filter",
-        _ => "do",
-    };
-    format!("`{{% {word} %}}` is not available: use expressions, `if` and `for`")
 }
 
 /// Checks an expression.

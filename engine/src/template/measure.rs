@@ -31,7 +31,8 @@ impl Level {
     }
 }
 
-/// Refuses a template, or an expression, that is nested too deep to be parsed.
+/// Refuses a template, or an expression, that is nested too deep to be parsed, or has other statements
+/// than `if` and `for`.
 ///
 /// # Errors
 /// A message for people.
@@ -68,6 +69,13 @@ pub(super) fn measure(
             }
             Token::Ident("endif" | "endfor") if word => {
                 blocks.pop();
+            }
+            Token::Ident("else") if word => {}
+            // Others may be nested too, and are not counted.
+            Token::Ident(other) if word => {
+                return Err(format!(
+                    "`{{% {other} %}}` is not available: use expressions, `if` and `for`"
+                ));
             }
             Token::Ident("not" | "and" | "or" | "in" | "is" | "if" | "else") => {
                 level.operators += 1;
