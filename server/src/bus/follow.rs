@@ -80,7 +80,8 @@ pub fn follow(
     if request.topic == Topic::Actors {
         return follow_actors(services);
     }
-    let opening = async move { open(&services, caller, request, room).await };
+    // In a box of its own, which is gone when it is done: there are many who then wait for long.
+    let opening = Box::pin(async move { open(&services, caller, request, room).await });
     let told = |opened: Result<Opened, StoreError>| match opened {
         Ok(Opened { told, feed, place }) => {
             let rest = feed.into_stream().map(|item| match item {
