@@ -78,10 +78,7 @@ pub(super) async fn list_in(
 }
 
 /// [`Store::get_test_run`] as of a moment.
-pub(super) async fn one_in(
-    moment: &DatabaseTransaction,
-    id: TestRunId,
-) -> Result<Option<TestRun>> {
+pub(super) async fn one_in(moment: &DatabaseTransaction, id: TestRunId) -> Result<Option<TestRun>> {
     let Some(row) = test_run::Entity::find_by_id(id.0).one(moment).await? else {
         return Ok(None);
     };
