@@ -129,9 +129,9 @@ async fn open(
     let Services { store, bus, .. } = services;
     let feed = Feed::subscribe(bus, store.clone(), caller.clone(), topic.clone());
     let mut feed = feed.sharing(Arc::clone(&room));
-    let read = || {
-        let (store, caller, topic, after) =
-            (store.clone(), caller.clone(), topic.clone(), after.clone());
+    let asked = (store.clone(), caller, topic.clone(), after.clone());
+    let read = move || {
+        let (store, caller, topic, after) = asked.clone();
         async move {
             let head = store.head_of(&topic).await?;
             // A position beyond the journal's end is from a journal that was since put back.
