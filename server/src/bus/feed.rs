@@ -112,7 +112,8 @@ impl Feed {
             let mark = self.subscription.mark();
             let page = {
                 let _place = self.room.acquire().await;
-                self.pages.after(self.cursor, self.pace.portion()).await
+                // In a box: a feed mostly waits for the tail, and should be small then.
+                Box::pin(self.pages.after(self.cursor, self.pace.portion())).await
             };
             let events = match page {
                 Ok(page) => {

@@ -80,7 +80,8 @@ pub fn follow(
     if request.topic == Topic::Actors {
         return follow_actors(services);
     }
-    let opening = async move { open(&services, caller, request, room).await };
+    // In a box of its own, which is gone when it is done: there are many who then wait for long.
+    let opening = Box::pin(async move { open(&services, caller, request, room).await });
     let told = |opened: Result<Opened, StoreError>| match opened {
         Ok(Opened { told, feed, place }) => {
             let rest = feed.into_stream().map(|item| match item {
@@ -128,9 +129,9 @@ async fn open(
     let Services { store, bus, .. } = services;
     let feed = Feed::subscribe(bus, store.clone(), caller.clone(), topic.clone());
     let mut feed = feed.sharing(Arc::clone(&room));
-    let read = || {
-        let (store, caller, topic, after) =
-            (store.clone(), caller.clone(), topic.clone(), after.clone());
+    let asked = (store.clone(), caller, topic.clone(), after.clone());
+    let read = move || {
+        let (store, caller, topic, after) = asked.clone();
         async move {
             let head = store.head_of(&topic).await?;
             // A position beyond the journal's end is from a journal that was since put back.

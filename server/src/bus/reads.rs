@@ -38,15 +38,19 @@ impl Default for Reads {
 }
 
 impl Reads {
-    /// Begins `read` and waits for what it finds. Dropping the future leaves a read that has begun
-    /// to end by itself; one that still waits for its turn never begins.
+    /// Begins what `read` makes and waits for what it finds. Dropping the future leaves a read that has
+    /// begun to end by itself; one that still waits for its turn never begins.
     ///
     /// # Errors
     /// Those of `read`; [`StoreError::Lost`] when it takes too long or breaks off.
-    pub fn run<T, F>(&self, read: F) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
+    pub fn run<T, F, R>(
+        &self,
+        read: R,
+    ) -> impl Future<Output = Result<T, StoreError>> + use<T, F, R>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
+        R: FnOnce() -> F + Send + 'static,
     {
         let (mut offer, offered) = oneshot::channel();
         let turns = Arc::clone(&self.0);
@@ -56,13 +60,13 @@ impl Reads {
                 () = offer.closed() => return,
                 turn = turns.acquire_owned() => turn,
             };
-            let found = tokio::time::timeout(LONGEST_READ, read).await;
+            // Made no sooner, and in a box: a read is large, and a thousand may wait for their turn.
+            let found = tokio::time::timeout(LONGEST_READ, Box::pin(read())).await;
             drop(turn);
             let late = |_| Err(StoreError::Lost("a read took too long".into()));
             // Nobody listens when the viewer has gone.
             let _ = offer.send(found.unwrap_or_else(late));
         });
-        // What waits for it is small, whatever the read is made of: there are many who wait.
         offered.map(|offered| {
             let broken = |_| Err(StoreError::Lost("a read broke off".into()));
             offered.unwrap_or_else(broken)
@@ -74,17 +78,18 @@ impl Reads {
     ///
     /// # Errors
     /// When the store holds what cannot be read.
-    pub async fn persist<T: Send + 'static, F>(
+    pub async fn persist<T, F>(
         &self,
         topic: &Topic,
-        read: impl Fn() -> F,
+        read: impl Fn() -> F + Clone + Send + 'static,
     ) -> Result<T, StoreError>
     where
+        T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.run(read()).await {
+            match self.run(read.clone()).await {
                 Err(error) if !matches!(error, StoreError::Corrupt(_)) => {
                     tracing::warn!(%topic, %error, "a viewer waits for the store");
                 }
@@ -138,9 +143,9 @@ impl Pages {
         let likely = most.checked_div(self.average);
         let limit = likely.map_or(FIRST_PAGE_EVENTS, |events| events as u64 + 1);
         let limit = limit.min(PAGE_EVENTS);
-        let read = || {
-            let (store, caller, topic) =
-                (self.store.clone(), self.caller.clone(), self.topic.clone());
+        let (store, caller, topic) = (self.store.clone(), self.caller.clone(), self.topic.clone());
+        let read = move || {
+            let (store, caller, topic) = (store.clone(), caller.clone(), topic.clone());
             async move {
                 let mut events = store.read_topic(&caller, &topic, position, limit).await?;
                 let found = events.len();

@@ -124,12 +124,11 @@ impl History {
                 })
                 .map(|(position, _)| position)
                 .collect();
-            if let Some(last) = wanted.last() {
-                if follower.given.last() != Some(last) {
-                    follower
-                        .given
-                        .extend(read_to(&mut follower.feed, *last).await.0);
-                }
+            if let Some(last) = wanted.last()
+                && follower.given.last() != Some(last)
+            {
+                let rest = read_to(&mut follower.feed, *last).await.0;
+                follower.given.extend(rest);
             }
             assert_eq!(follower.given, wanted, "of {:?}", follower.run);
         }
