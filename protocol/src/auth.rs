@@ -52,13 +52,16 @@ pub enum Login {
     /// From a sign-in link; good once.
     Code {
         /// The code.
+        #[cfg_attr(feature = "openapi", schema(example = "W7BsCfGgTyHL0ggOK5V"))]
         code: String,
     },
     /// For users who have a password.
     Password {
         /// Name of the user.
+        #[cfg_attr(feature = "openapi", schema(example = "ada"))]
         username: String,
         /// Their password.
+        #[cfg_attr(feature = "openapi", schema(example = "correct horse battery staple"))]
         password: String,
     },
 }

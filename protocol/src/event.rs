@@ -60,10 +60,23 @@ macro_rules! event_bodies {
     ($($(#[$doc:meta])* $text:literal => $variant:ident($content:ty),)+) => {
         /// The kinds of event. On the wire the text in quotes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum EventType {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)+
         }
+
+        // The derive does not see texts that come by way of a macro.
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for EventType {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .enum_values(Some([$($text),+]))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for EventType {}
 
         impl EventType {
             /// The text on the wire.

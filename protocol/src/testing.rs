@@ -200,5 +200,6 @@ impl TestRun {
 #[serde(deny_unknown_fields)]
 pub struct RunSuite {
     /// Name of the suite.
+    #[cfg_attr(feature = "openapi", schema(example = "unit"))]
     pub suite: String,
 }

@@ -184,6 +184,7 @@ pub struct Execute {
 #[serde(deny_unknown_fields)]
 pub struct StartRun {
     /// Name of the workflow.
+    #[cfg_attr(feature = "openapi", schema(example = "demo"))]
     pub workflow: String,
     /// Parameters by name.
     #[serde(default)]

@@ -30,7 +30,7 @@ pub struct ApiError {
     code: &'static str,
     detail: String,
     faults: Vec<Fault>,
-    header: Option<(&'static str, Box<str>)>,
+    headers: Vec<(&'static str, Box<str>)>,
 }
 
 impl ApiError {
@@ -40,12 +40,12 @@ impl ApiError {
             code,
             detail: detail.into(),
             faults: Vec::new(),
-            header: None,
+            headers: Vec::new(),
         }
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<Box<str>>) -> Self {
-        self.header = Some((name, value.into()));
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -144,6 +144,17 @@ impl ApiError {
         }
     }
 
+    /// 426: the path takes WebSockets of version 13 only (RFC 9110, section 15.5.22).
+    pub fn upgrade_required(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "not_a_websocket_upgrade",
+            detail,
+        )
+        .with_header("upgrade", "websocket")
+        .with_header("sec-websocket-version", "13")
+    }
+
     /// 429: try again in `retry_after_s` seconds.
     #[must_use]
     pub fn too_many(retry_after_s: u64) -> Self {
@@ -237,7 +248,7 @@ impl ResponseError for ApiError {
         response
             .insert_header((header::CONTENT_TYPE, PROBLEM_JSON))
             .insert_header((header::CACHE_CONTROL, "no-store"));
-        if let Some((name, value)) = &self.header {
+        for (name, value) in &self.headers {
             response.insert_header((*name, value.as_ref()));
         }
         match serde_json::to_vec(&self.problem()) {

@@ -138,7 +138,10 @@ fn fits(kind: ParamType, value: &Value) -> bool {
     match kind {
         ParamType::String => value.is_string(),
         ParamType::Number => value.is_number(),
-        ParamType::Integer => value.is_i64() || value.is_u64(),
+        // 3.0 is a whole number, too (JSON Schema Validation, section 6.1.1).
+        ParamType::Integer => {
+            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0)
+        }
         ParamType::Boolean => value.is_boolean(),
         ParamType::Object => value.is_object(),
         ParamType::Array => value.is_array(),

@@ -194,11 +194,14 @@ fn statuses(tree: &Tree, path: &str, faults: &mut Faults) -> Vec<u16> {
     let mut statuses = Vec::new();
     for (place, item) in items.iter().enumerate() {
         let status = match item {
-            Tree::Number(number) => number.as_u64().and_then(|n| u16::try_from(n).ok()),
+            Tree::Number(number) => number.as_f64(),
             _ => None,
         };
-        match status.filter(|status| (100..=599).contains(status)) {
-            Some(status) => statuses.push(status),
+        let whole = |status: &f64| (100.0..=599.0).contains(status) && status.fract() == 0.0;
+        match status.filter(whole) {
+            // In range and whole, by the check above.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            Some(status) => statuses.push(status as u16),
             None => {
                 let message = "must be an HTTP status, 100 to 599";
                 faults.add(format!("{path}[{place}]"), "bad_number", message);

@@ -12,14 +12,14 @@ use crate::{auth::protect::Access, error::PROBLEM_JSON};
 
 /// Reusable parts that attributes cannot spell.
 const COMPONENTS: &str = include_str!("components.json");
-/// The workflow file.
-const DEFINITION: &str = include_str!("definition.json");
+/// Schemas of what no type spells: the workflow file, and an event as a stream carries it.
+const SCHEMAS: &str = include_str!("schemas.json");
 /// What is served beside the handlers.
 const SURROUNDINGS: &str = include_str!("surroundings.json");
 
 /// All that is written by hand.
 #[cfg(test)]
-pub const PARTS: [&str; 3] = [COMPONENTS, DEFINITION, SURROUNDINGS];
+pub const PARTS: [&str; 3] = [COMPONENTS, SCHEMAS, SURROUNDINGS];
 
 const METHODS: [&str; 6] = ["get", "head", "post", "put", "patch", "delete"];
 
@@ -43,7 +43,7 @@ pub fn complete(api: &mut Value) {
     let components: Value = parsed(COMPONENTS);
     insert(&mut api["components"], "securitySchemes", &components);
     insert(&mut api["components"], "headers", &components);
-    add_definition(&mut api["components"]["schemas"]);
+    add_schemas(&mut api["components"]["schemas"]);
     refuse_unknown_fields(&mut api["components"]["schemas"]["Login"]);
     merge(&mut api["paths"], parsed(SURROUNDINGS));
     let closed = json!([{"bearer": []}, {"session": []}]);
@@ -78,11 +78,19 @@ fn complete_operation(
         Access::Closed => {}
     }
     if access == Access::Closed {
-        let reads = method == "get" || READING.contains(&path);
-        operation["x-required-role"] = json!(if reads { "viewer" } else { "operator" });
+        operation["x-required-role"] = json!(match method {
+            "get" => "viewer",
+            "delete" => "admin",
+            _ if READING.contains(&path) => "viewer",
+            _ => "operator",
+        });
     }
-    for parameter in items(&mut operation["parameters"]) {
+    for parameter in items(operation.get_mut("parameters")) {
         forbid_null(&mut parameter["schema"]);
+        bound(&mut parameter["schema"]);
+    }
+    if READING.contains(&path) {
+        operation["requestBody"]["required"] = json!(false);
     }
     if let Some(body) = operation.get_mut("requestBody") {
         for (_, content) in fields(&mut body["content"]) {
@@ -150,6 +158,9 @@ fn complete_response(status: &str, response: &mut Value) {
         response["content"] = json!({ PROBLEM_JSON: { "schema": problem } });
     }
     let is_problem = bare || is_problem;
+    if let Some(stream) = response.pointer_mut("/content/text~1event-stream") {
+        stream["schema"] = json!({"$ref": "#/components/schemas/ServerSentEvent"});
+    }
     let said = match status {
         "401" => Some(("WWW-Authenticate", "WwwAuthenticate")),
         "429" => Some(("Retry-After", "RetryAfter")),
@@ -178,23 +189,47 @@ fn forbid_null(schema: &mut Value) {
     }
 }
 
-/// Adds the schemas of a workflow file; every kind of node has the common fields.
-fn add_definition(schemas: &mut Value) {
-    let mut definition: Value = parsed(DEFINITION);
+/// Whole numbers in parameters are those of 64 bits without a sign, where nothing narrower is said.
+/// A `format` would say otherwise: there is none for them.
+fn bound(schema: &mut Value) {
+    if schema["type"] == "integer" {
+        merge(schema, json!({"minimum": 0, "maximum": u64::MAX}));
+        schema.as_object_mut().map(|schema| schema.remove("format"));
+    }
+}
+
+/// Adds the schemas that are written by hand; every kind of node has the common fields.
+fn add_schemas(schemas: &mut Value) {
+    let mut definition: Value = parsed(SCHEMAS);
     let common = definition["CommonNodeFields"].take();
-    for kind in items(&mut definition["NodeDefinition"]["anyOf"]) {
+    for kind in items(definition["NodeDefinition"].get_mut("anyOf")) {
         merge(&mut kind["properties"], common.clone());
     }
+    let parts = definition.clone();
     for (name, schema) in fields(&mut definition) {
-        if !schema.is_null() {
+        if matches!(name, "WorkflowDefinition" | "ServerSentEvent") {
+            inline(schema, &parts);
             schemas[name] = schema.take();
         }
     }
 }
 
+/// Puts the parts of a schema where they are named: fuzzing clients cannot negate a reference.
+fn inline(schema: &mut Value, parts: &Value) {
+    let named = schema.get("$ref").and_then(Value::as_str);
+    if let Some(name) = named.and_then(|named| named.rsplit('/').next()) {
+        *schema = parts[name].clone();
+    }
+    match schema {
+        Value::Object(fields) => fields.values_mut().for_each(|value| inline(value, parts)),
+        Value::Array(items) => items.iter_mut().for_each(|value| inline(value, parts)),
+        _ => {}
+    }
+}
+
 /// Says of each variant of an untagged enum what its `deny_unknown_fields` does.
 fn refuse_unknown_fields(schema: &mut Value) {
-    for variant in items(&mut schema["oneOf"]) {
+    for variant in items(schema.get_mut("oneOf")) {
         variant["additionalProperties"] = json!(false);
     }
 }
@@ -208,9 +243,12 @@ fn insert(into: &mut Value, key: &str, from: &Value) {
     into[key] = from[key].clone();
 }
 
+/// Adds the fields that are not there.
 fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        into.extend(from);
+        for (key, value) in from {
+            into.entry(key).or_insert(value);
+        }
     }
 }
 
@@ -219,6 +257,6 @@ fn fields(value: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> {
     fields.map(|(key, value)| (key.as_str(), value))
 }
 
-fn items(value: &mut Value) -> impl Iterator<Item = &mut Value> {
-    value.as_array_mut().into_iter().flatten()
+fn items(value: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    value.and_then(Value::as_array_mut).into_iter().flatten()
 }
