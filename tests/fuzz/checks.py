@@ -7,6 +7,7 @@ import os
 from collections import Counter
 
 import schemathesis
+import yaml
 from schemathesis.generation.meta import REQUEST_SHAPE_PROBES, CoveragePhaseData
 
 RANKS = {"nobody": -1, "viewer": 0, "operator": 1, "admin": 2}
@@ -47,6 +48,15 @@ def _begin(self, begin=http.client.HTTPResponse.begin):
 
 
 http.client.HTTPResponse.begin = _begin
+
+
+def _quoted(dumper, text):
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+# The client writes YAML 1.1, where the text 1e100 needs no quotes; in YAML 1.2 it is a number.
+for _dumper in (yaml.SafeDumper, getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
+    _dumper.add_representer(str, _quoted)
 
 
 @schemathesis.hook

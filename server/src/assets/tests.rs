@@ -115,8 +115,9 @@ async fn unknown_pages_are_the_dashboards_own_business_and_unknown_files_are_not
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(value(&headers, header::CONTENT_TYPE), error::PROBLEM_JSON);
     }
-    let (status, ..) = get(built(), test::TestRequest::post().uri("/")).await;
+    let (status, headers, _) = get(built(), test::TestRequest::post().uri("/")).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(value(&headers, header::ALLOW), "GET, HEAD");
     let (status, ..) = get(built(), at("/data.gz")).await;
     assert_eq!(status, StatusCode::OK);
     let (status, ..) = get(built(), at("/index.html.br")).await;
