@@ -10,7 +10,7 @@ dashboard_sources := Trunk.toml Cargo.lock scripts/dashboard.sh scripts/compress
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-build test-unit test-e2e dev lint fmt bench setup setup-test clean
+.PHONY: help run build test test-build test-unit test-e2e simulate fuzz dev lint fmt bench setup setup-test clean
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,13 @@ test-unit: test-build ## Unit, property and store tests only
 
 test-e2e: test-build ## Only the real binary over HTTP and WebSocket, and in Chromium
 	cargo test --locked --workspace --test '*'
+
+simulate: setup ## Many random histories of engine, coordinator and journal with faults (N=20000)
+	LIMELIGHT_SIMULATIONS=$(or $(N),20000) cargo test --locked --release -p limelight-server --lib -- simulation
+
+fuzz: test-build ## Much nonsense for every parser, and for the API by its description
+	PROPTEST_CASES=$(or $(N),20000) cargo test --locked --workspace --lib -- fuzz_
+	LIMELIGHT_FUZZ_EXAMPLES=100 cargo test --locked -p limelight-tests --test openapi
 
 dev: setup ## Server and dashboard with hot reload on 127.0.0.1:8081
 	@scripts/dev.sh
