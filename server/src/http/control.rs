@@ -95,7 +95,8 @@ impl From<StartError> for ApiError {
                     "it could not be committed in time and may begin yet, as execution {id}: ask \
                      /api/executions/{id}, or send the request again with the same Idempotency-Key"
                 ),
-            ),
+            )
+            .with_member("execution_id", id.to_string()),
         }
     }
 }
