@@ -266,12 +266,15 @@ impl Machine {
         Some(Committed { execution, facts })
     }
 
-    /// Another owner has taken over, so the commit under way was refused and none will follow.
-    /// Whoever waits for one may turn to that owner.
+    /// Another owner has taken over, so the commit under way was refused and none will follow. It
+    /// may have been sent before, and committed with its answer lost, so nobody may try it again;
+    /// who waits for what was never sent may turn to that owner.
     pub fn give_way(&mut self) {
-        let refused = self.committing.take().map(|pending| pending.answers);
-        let waiting = self.outbox.take_answers();
-        for answer in refused.into_iter().flatten().chain(waiting) {
+        let sent = self.committing.take().map(|pending| pending.answers);
+        for answer in sent.into_iter().flatten() {
+            let _ = answer.send(Err(ControlError::Unknown));
+        }
+        for answer in self.outbox.take_answers() {
             let _ = answer.send(Err(ControlError::Unavailable));
         }
     }
