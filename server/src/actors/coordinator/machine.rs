@@ -11,7 +11,7 @@ use super::{
     Answer, ControlError,
     attempts::{Attempts, Grant, Grants, Permit, Resources},
     load::Loaded,
-    outbox::{Batch, Facts, NewRow, Outbox},
+    outbox::{Batch, Facts, NewRow, Outbox, Waiting},
     timers::Timers,
 };
 use crate::{
@@ -79,7 +79,7 @@ pub struct Machine {
 /// What waits for a commit.
 struct Pending {
     actions: Vec<Action>,
-    answers: Vec<Answer>,
+    answers: Vec<Waiting>,
     execution: Execution,
     facts: Facts,
 }
@@ -173,10 +173,10 @@ impl Machine {
                 self.outbox.answer(answer);
                 self.commit(now, jitter);
             }
+            // It may have been decided on what is not committed yet, and never will be.
             Err(rejection) => {
-                if let Some(answer) = answer {
-                    let _ = answer.send(Err(ControlError::Rejected(rejection)));
-                }
+                self.outbox.refuse(answer, rejection);
+                self.commit(now, jitter);
             }
         }
     }
@@ -271,11 +271,11 @@ impl Machine {
     /// who waits for what was never sent may turn to that owner.
     pub fn give_way(&mut self) {
         let sent = self.committing.take().map(|pending| pending.answers);
-        for answer in sent.into_iter().flatten() {
-            let _ = answer.send(Err(ControlError::Unknown));
+        for waiting in sent.into_iter().flatten() {
+            let _ = waiting.answer.send(Err(ControlError::Unknown));
         }
-        for answer in self.outbox.take_answers() {
-            let _ = answer.send(Err(ControlError::Unavailable));
+        for waiting in self.outbox.take_answers() {
+            let _ = waiting.answer.send(Err(ControlError::Unavailable));
         }
     }
 
@@ -358,14 +358,18 @@ impl Machine {
     fn settle(
         &mut self,
         actions: Vec<Action>,
-        answers: Vec<Answer>,
+        answers: Vec<Waiting>,
         execution: &Execution,
         now: Moment,
         jitter: f64,
     ) {
-        for answer in answers {
+        for Waiting { answer, refused } in answers {
+            let told = match refused {
+                Some(rejection) => Err(ControlError::Rejected(rejection)),
+                None => Ok(execution.clone()),
+            };
             // A caller that went away needs no answer.
-            let _ = answer.send(Ok(execution.clone()));
+            let _ = answer.send(told);
         }
         for action in actions {
             match action {
