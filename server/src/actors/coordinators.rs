@@ -66,7 +66,7 @@ pub struct Coordinators {
     live: Arc<Mutex<HashMap<ExecutionId, Handle<Coordinator>>>>,
     loader: Arc<Loader>,
     keys: Keys,
-    halting: AtomicBool,
+    halting: Arc<AtomicBool>,
 }
 
 impl Coordinators {
@@ -80,7 +80,7 @@ impl Coordinators {
             live: Arc::default(),
             loader: Arc::default(),
             keys: Keys::default(),
-            halting: AtomicBool::new(false),
+            halting: Arc::default(),
         }
     }
 
@@ -276,7 +276,7 @@ impl Coordinators {
             live.values().cloned().collect()
         };
         // All at once: each waits for the programs it has to end. One that is being restarted just
-        // now has nothing at work but what is waited for below, and gets no slot any more.
+        // now has nothing at work but what is waited for below, and ends as soon as it is.
         futures_util::future::join_all(handles.into_iter().map(|handle| async move {
             if handle.send(Halt).await.is_ok() {
                 handle.ended().await;
@@ -307,6 +307,7 @@ impl Coordinators {
             Coordinator::factory(
                 Arc::clone(&self.services),
                 Arc::clone(&self.loader),
+                Arc::clone(&self.halting),
                 id,
                 origin,
             ),

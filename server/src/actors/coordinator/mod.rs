@@ -18,7 +18,13 @@ mod outbox;
 mod simulation;
 mod timers;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 use limelight_engine::{Command, Rejection};
@@ -75,6 +81,8 @@ pub struct Coordinator {
     lease: Lease,
     services: Arc<Services>,
     loader: Arc<Loader>,
+    /// Whether all coordinators are to end.
+    halting: Arc<AtomicBool>,
     id: ExecutionId,
     origin: Origin,
     machine: Option<Machine>,
@@ -99,6 +107,7 @@ impl Coordinator {
     pub fn factory(
         services: Arc<Services>,
         loader: Arc<Loader>,
+        halting: Arc<AtomicBool>,
         id: ExecutionId,
         origin: Origin,
     ) -> impl Fn(Lease) -> Self + Send + Sync + 'static {
@@ -107,6 +116,7 @@ impl Coordinator {
             lease,
             services: Arc::clone(&services),
             loader: Arc::clone(&loader),
+            halting: Arc::clone(&halting),
             id,
             origin: first.lock().take().unwrap_or(Origin::Stored),
             machine: None,
@@ -281,6 +291,11 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // Who takes over from one that failed after it was told to halt was not told.
+        if self.halting.load(Relaxed) {
+            self.finish(ctx);
+            return;
+        }
         let claimed = match std::mem::replace(&mut self.origin, Origin::Stored) {
             Origin::Fresh => return,
             Origin::Claimed(claimed) => Some(claimed),
