@@ -41,7 +41,7 @@ pub use self::{
 
 use self::{
     attempts::{Grants, Resources},
-    load::LoadError,
+    load::{LoadError, Loaded},
     machine::{Effect, Job, Machine},
     messages::{Ended, Granted, Progressed},
 };
@@ -283,6 +283,25 @@ impl Coordinator {
     }
 }
 
+/// Loads an execution once nothing of an earlier coordinator's is under way any more; `None` when it has
+/// not begun and never will.
+async fn load(
+    services: &Services,
+    loader: &Loader,
+    id: ExecutionId,
+    claimed: Option<&Claimed>,
+) -> Result<Option<Loaded>, LoadError> {
+    let Services { store, owner, .. } = services;
+    // What a failed coordinator started must be gone before it is tried again.
+    services.at_work.until_done(id).await;
+    let loaded = loader.load(store, owner, id, claimed).await?;
+    // The begin that a failed coordinator sent may still be on its way.
+    if loaded.is_some() || !journal::has_begun(services.journal.clone(), id).await? {
+        return Ok(loaded);
+    }
+    loader.load(store, owner, id, claimed).await
+}
+
 impl Supervised for Coordinator {
     const KIND: &'static str = "coordinator";
 }
@@ -306,13 +325,7 @@ impl Actor for Coordinator {
             Arc::clone(&self.loader),
             self.id,
         );
-        let load = async move {
-            // What a failed coordinator started must be gone before it is tried again.
-            services.at_work.until_done(id).await;
-            loader
-                .load(&services.store, &services.owner, id, claimed.as_ref())
-                .await
-        };
+        let load = async move { load(&services, &loader, id, claimed.as_ref()).await };
         ctx.wait(load.into_actor(self).map(|loaded, this, ctx| match loaded {
             Ok(Some(loaded)) => {
                 this.machine = Some(Machine::resume(
@@ -324,7 +337,7 @@ impl Actor for Coordinator {
                 ));
                 this.go_on(ctx);
             }
-            // Its begin was never committed, so nobody was told that it exists.
+            // Its begin was never committed and never will be, so nobody was told that it exists.
             Ok(None) => this.finish(ctx),
             Err(LoadError::Corrupt(error)) => {
                 this.lease.give_up(error);
