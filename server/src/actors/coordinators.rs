@@ -208,7 +208,8 @@ impl Coordinators {
             return Ok(None);
         };
         let (answer, answered) = oneshot::channel();
-        if handle.send(Inspect(answer)).await.is_err() {
+        let sent = tokio::time::timeout(PATIENCE, handle.send(Inspect(answer))).await;
+        if !matches!(sent, Ok(Ok(()))) {
             return Err(StartError::Pending(id));
         }
         match in_time(answered).await {
@@ -236,10 +237,13 @@ impl Coordinators {
                 command: command.clone(),
                 answer,
             };
-            let told = match self.find_or_load(id)?.send(control).await {
-                Ok(()) => in_time(answered).await,
+            let sent = self.find_or_load(id)?.send(control);
+            let told = match tokio::time::timeout(PATIENCE, sent).await {
+                Ok(Ok(())) => in_time(answered).await,
                 // It was lost with the mailbox, unread.
-                Err(_) => Err(ControlError::Unavailable),
+                Ok(Err(_)) => Err(ControlError::Unavailable),
+                // It waits in the mailbox until the execution is loaded.
+                Err(_) => Err(ControlError::Unknown),
             };
             let again = matches!(told, Err(ControlError::Unavailable));
             if !again || tokio::time::Instant::now() >= patience {
