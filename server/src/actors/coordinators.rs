@@ -66,7 +66,7 @@ pub struct Coordinators {
     live: Arc<Mutex<HashMap<ExecutionId, Handle<Coordinator>>>>,
     loader: Arc<Loader>,
     keys: Keys,
-    halting: AtomicBool,
+    halting: Arc<AtomicBool>,
 }
 
 impl Coordinators {
@@ -80,7 +80,7 @@ impl Coordinators {
             live: Arc::default(),
             loader: Arc::default(),
             keys: Keys::default(),
-            halting: AtomicBool::new(false),
+            halting: Arc::default(),
         }
     }
 
@@ -208,7 +208,8 @@ impl Coordinators {
             return Ok(None);
         };
         let (answer, answered) = oneshot::channel();
-        if handle.send(Inspect(answer)).await.is_err() {
+        let sent = tokio::time::timeout(PATIENCE, handle.send(Inspect(answer))).await;
+        if !matches!(sent, Ok(Ok(()))) {
             return Err(StartError::Pending(id));
         }
         match in_time(answered).await {
@@ -236,10 +237,13 @@ impl Coordinators {
                 command: command.clone(),
                 answer,
             };
-            let told = match self.find_or_load(id)?.send(control).await {
-                Ok(()) => in_time(answered).await,
+            let sent = self.find_or_load(id)?.send(control);
+            let told = match tokio::time::timeout(PATIENCE, sent).await {
+                Ok(Ok(())) => in_time(answered).await,
                 // It was lost with the mailbox, unread.
-                Err(_) => Err(ControlError::Unavailable),
+                Ok(Err(_)) => Err(ControlError::Unavailable),
+                // It waits in the mailbox until the execution is loaded.
+                Err(_) => Err(ControlError::Unknown),
             };
             let again = matches!(told, Err(ControlError::Unavailable));
             if !again || tokio::time::Instant::now() >= patience {
@@ -276,7 +280,7 @@ impl Coordinators {
             live.values().cloned().collect()
         };
         // All at once: each waits for the programs it has to end. One that is being restarted just
-        // now has nothing at work but what is waited for below, and gets no slot any more.
+        // now has nothing at work but what is waited for below, and ends as soon as it is.
         futures_util::future::join_all(handles.into_iter().map(|handle| async move {
             if handle.send(Halt).await.is_ok() {
                 handle.ended().await;
@@ -307,6 +311,7 @@ impl Coordinators {
             Coordinator::factory(
                 Arc::clone(&self.services),
                 Arc::clone(&self.loader),
+                Arc::clone(&self.halting),
                 id,
                 origin,
             ),

@@ -18,6 +18,7 @@ use std::{
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
+use limelight_protocol::{ExecutionId, Stream};
 use tokio::sync::{Mutex, oneshot};
 
 use super::{
@@ -25,7 +26,7 @@ use super::{
     supervisor::{Handle, Lease, Supervised},
 };
 use crate::{
-    store::{Append, AppendError, CommittedEvent, JournalWriter, Store, StoreError},
+    store::{Append, AppendError, CommittedEvent, JournalWriter, ReadModel, Store, StoreError},
     telemetry::{Metrics, events::CommitFailed},
 };
 
@@ -300,6 +301,30 @@ pub async fn append(
             Retry::After(pause) => tokio::time::sleep(pause).await,
             Retry::GiveUp => return Err(error),
         }
+    }
+}
+
+/// Whether an execution has begun, once whatever was sent to the journal before is committed or will
+/// never be.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_begun(journal: Handle<Journal>, id: ExecutionId) -> Result<bool, StoreError> {
+    // It has its turn behind all that was sent before, writes nothing, and fits only where nothing is.
+    let probe = Append {
+        stream: Stream::Execution(id),
+        workflow_id: None,
+        execution_id: None,
+        first_seq: 1,
+        events: Vec::new(),
+        fence: None,
+        read_model: ReadModel::None,
+    };
+    match append(journal, probe).await {
+        Ok(_) => Ok(false),
+        Err(AppendError::Conflict(_)) => Ok(true),
+        Err(AppendError::Store(error)) => Err(error),
+        Err(error @ AppendError::Fenced) => Err(StoreError::Lost(error.to_string())),
     }
 }
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     coordinator::ControlError,
     coordinators::StartError,
-    journal::{Crash, append},
+    journal::{Crash, append, has_begun},
     supervisor::install_panic_hook,
 };
 use crate::{
@@ -320,6 +320,21 @@ async fn a_command_that_does_not_fit_changes_nothing() {
     };
     assert_eq!(rejection.code, "already_ended");
     assert_eq!(world.stored(id).await, ended);
+}
+
+#[actix_rt::test]
+async fn the_journal_knows_whether_an_execution_has_begun() {
+    let world = World::new().await;
+    let version = world
+        .workflow("name: short\nnodes:\n  a: {kind: noop}\n")
+        .await;
+    let journal = &world.app.services.journal;
+    let never = ExecutionId(Uuid::now_v7());
+    assert_eq!(has_begun(journal.clone(), never).await, Ok(false));
+    let id = world.start(&version).await;
+    let ended = world.ended(id).await;
+    assert_eq!(has_begun(journal.clone(), id).await, Ok(true));
+    assert_eq!(world.stored(id).await, ended, "the question left a trace");
 }
 
 #[actix_rt::test]

@@ -11,7 +11,7 @@ use super::{
     Answer, ControlError,
     attempts::{Attempts, Grant, Grants, Permit, Resources},
     load::Loaded,
-    outbox::{Batch, Facts, NewRow, Outbox},
+    outbox::{Batch, Facts, NewRow, Outbox, Waiting},
     timers::Timers,
 };
 use crate::{
@@ -79,7 +79,7 @@ pub struct Machine {
 /// What waits for a commit.
 struct Pending {
     actions: Vec<Action>,
-    answers: Vec<Answer>,
+    answers: Vec<Waiting>,
     execution: Execution,
     facts: Facts,
 }
@@ -173,10 +173,10 @@ impl Machine {
                 self.outbox.answer(answer);
                 self.commit(now, jitter);
             }
+            // It may have been decided on what is not committed yet, and never will be.
             Err(rejection) => {
-                if let Some(answer) = answer {
-                    let _ = answer.send(Err(ControlError::Rejected(rejection)));
-                }
+                self.outbox.refuse(answer, rejection);
+                self.commit(now, jitter);
             }
         }
     }
@@ -266,13 +266,16 @@ impl Machine {
         Some(Committed { execution, facts })
     }
 
-    /// Another owner has taken over, so the commit under way was refused and none will follow.
-    /// Whoever waits for one may turn to that owner.
+    /// Another owner has taken over, so the commit under way was refused and none will follow. It
+    /// may have been sent before, and committed with its answer lost, so nobody may try it again;
+    /// who waits for what was never sent may turn to that owner.
     pub fn give_way(&mut self) {
-        let refused = self.committing.take().map(|pending| pending.answers);
-        let waiting = self.outbox.take_answers();
-        for answer in refused.into_iter().flatten().chain(waiting) {
-            let _ = answer.send(Err(ControlError::Unavailable));
+        let sent = self.committing.take().map(|pending| pending.answers);
+        for waiting in sent.into_iter().flatten() {
+            let _ = waiting.answer.send(Err(ControlError::Unknown));
+        }
+        for waiting in self.outbox.take_answers() {
+            let _ = waiting.answer.send(Err(ControlError::Unavailable));
         }
     }
 
@@ -355,14 +358,18 @@ impl Machine {
     fn settle(
         &mut self,
         actions: Vec<Action>,
-        answers: Vec<Answer>,
+        answers: Vec<Waiting>,
         execution: &Execution,
         now: Moment,
         jitter: f64,
     ) {
-        for answer in answers {
+        for Waiting { answer, refused } in answers {
+            let told = match refused {
+                Some(rejection) => Err(ControlError::Rejected(rejection)),
+                None => Ok(execution.clone()),
+            };
             // A caller that went away needs no answer.
-            let _ = answer.send(Ok(execution.clone()));
+            let _ = answer.send(told);
         }
         for action in actions {
             match action {

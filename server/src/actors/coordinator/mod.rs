@@ -18,7 +18,13 @@ mod outbox;
 mod simulation;
 mod timers;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 use limelight_engine::{Command, Rejection};
@@ -35,7 +41,7 @@ pub use self::{
 
 use self::{
     attempts::{Grants, Resources},
-    load::LoadError,
+    load::{LoadError, Loaded},
     machine::{Effect, Job, Machine},
     messages::{Ended, Granted, Progressed},
 };
@@ -75,6 +81,8 @@ pub struct Coordinator {
     lease: Lease,
     services: Arc<Services>,
     loader: Arc<Loader>,
+    /// Whether all coordinators are to end.
+    halting: Arc<AtomicBool>,
     id: ExecutionId,
     origin: Origin,
     machine: Option<Machine>,
@@ -99,6 +107,7 @@ impl Coordinator {
     pub fn factory(
         services: Arc<Services>,
         loader: Arc<Loader>,
+        halting: Arc<AtomicBool>,
         id: ExecutionId,
         origin: Origin,
     ) -> impl Fn(Lease) -> Self + Send + Sync + 'static {
@@ -107,6 +116,7 @@ impl Coordinator {
             lease,
             services: Arc::clone(&services),
             loader: Arc::clone(&loader),
+            halting: Arc::clone(&halting),
             id,
             origin: first.lock().take().unwrap_or(Origin::Stored),
             machine: None,
@@ -273,6 +283,25 @@ impl Coordinator {
     }
 }
 
+/// Loads an execution once nothing of an earlier coordinator's is under way any more; `None` when it has
+/// not begun and never will.
+async fn load(
+    services: &Services,
+    loader: &Loader,
+    id: ExecutionId,
+    claimed: Option<&Claimed>,
+) -> Result<Option<Loaded>, LoadError> {
+    let Services { store, owner, .. } = services;
+    // What a failed coordinator started must be gone before it is tried again.
+    services.at_work.until_done(id).await;
+    let loaded = loader.load(store, owner, id, claimed).await?;
+    // The begin that a failed coordinator sent may still be on its way.
+    if loaded.is_some() || !journal::has_begun(services.journal.clone(), id).await? {
+        return Ok(loaded);
+    }
+    loader.load(store, owner, id, claimed).await
+}
+
 impl Supervised for Coordinator {
     const KIND: &'static str = "coordinator";
 }
@@ -281,6 +310,11 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // Who takes over from one that failed after it was told to halt was not told.
+        if self.halting.load(Relaxed) {
+            self.finish(ctx);
+            return;
+        }
         let claimed = match std::mem::replace(&mut self.origin, Origin::Stored) {
             Origin::Fresh => return,
             Origin::Claimed(claimed) => Some(claimed),
@@ -291,13 +325,7 @@ impl Actor for Coordinator {
             Arc::clone(&self.loader),
             self.id,
         );
-        let load = async move {
-            // What a failed coordinator started must be gone before it is tried again.
-            services.at_work.until_done(id).await;
-            loader
-                .load(&services.store, &services.owner, id, claimed.as_ref())
-                .await
-        };
+        let load = async move { load(&services, &loader, id, claimed.as_ref()).await };
         ctx.wait(load.into_actor(self).map(|loaded, this, ctx| match loaded {
             Ok(Some(loaded)) => {
                 this.machine = Some(Machine::resume(
@@ -309,7 +337,7 @@ impl Actor for Coordinator {
                 ));
                 this.go_on(ctx);
             }
-            // Its begin was never committed, so nobody was told that it exists.
+            // Its begin was never committed and never will be, so nobody was told that it exists.
             Ok(None) => this.finish(ctx),
             Err(LoadError::Corrupt(error)) => {
                 this.lease.give_up(error);

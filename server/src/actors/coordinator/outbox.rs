@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use limelight_engine::{Action, NewEvent, Node, Run};
+use limelight_engine::{Action, NewEvent, Node, Rejection, Run};
 use limelight_protocol::{
     EventBody, Execution, NodeId, NodeStatus, Stream, Timestamp, workflow::NodeKind,
 };
@@ -26,8 +26,16 @@ pub struct Outbox {
     events: Vec<PendingEvent>,
     changed: BTreeSet<usize>,
     actions: Vec<Action>,
-    answers: Vec<Answer>,
+    answers: Vec<Waiting>,
     facts: Facts,
+}
+
+/// Who waits for a commit.
+pub struct Waiting {
+    /// Where to answer.
+    pub answer: Answer,
+    /// Why nothing was decided for it, as things then stand.
+    pub refused: Option<Rejection>,
 }
 
 /// What is kept of a new execution beside what everybody sees of it.
@@ -45,7 +53,7 @@ pub struct Batch {
     /// To perform after the commit.
     pub actions: Vec<Action>,
     /// To give after the commit.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<Waiting>,
     /// The execution as it stands after the commit, without node states.
     pub execution: Execution,
     /// To count after the commit.
@@ -152,11 +160,21 @@ impl Outbox {
 
     /// Whom to answer once everything pushed until now is committed.
     pub fn answer(&mut self, answer: Option<Answer>) {
-        self.answers.extend(answer);
+        self.wait(answer, None);
+    }
+
+    /// Whom to refuse once everything pushed until now is committed.
+    pub fn refuse(&mut self, answer: Option<Answer>, rejection: Rejection) {
+        self.wait(answer, Some(rejection));
+    }
+
+    fn wait(&mut self, answer: Option<Answer>, refused: Option<Rejection>) {
+        let waiting = answer.map(|answer| Waiting { answer, refused });
+        self.answers.extend(waiting);
     }
 
     /// Takes all who wait for what was not taken.
-    pub fn take_answers(&mut self) -> Vec<Answer> {
+    pub fn take_answers(&mut self) -> Vec<Waiting> {
         std::mem::take(&mut self.answers)
     }
 

@@ -34,8 +34,8 @@ pub struct PostgresJournal {
     connection: Option<PgConnection>,
     options: PgConnectOptions,
     place: String,
-    /// The backend process that had the lock last.
-    backend: Option<Backend>,
+    /// The backend processes of this one that may have the lock.
+    backends: Vec<Backend>,
     closed: bool,
 }
 
@@ -128,7 +128,7 @@ impl PostgresJournal {
             connection: None,
             options: options.options(settings),
             place,
-            backend: None,
+            backends: Vec::new(),
             closed: false,
         };
         let mut connection = connect_postgres(&journal.options, &journal.place).await?;
@@ -149,14 +149,16 @@ impl PostgresJournal {
     /// knowing that nobody listens any more; it is ended. Any other is another server.
     async fn lock(&mut self, connection: &mut PgConnection) -> Result<()> {
         let patience = tokio::time::Instant::now() + PATIENCE;
+        let own = limited(this_backend(connection)).await?;
+        // Noted before it asks: if the answer gets lost, it may have the lock all the same.
+        self.backends.push(own.clone());
         loop {
-            let (own, got) = limited(try_lock(connection)).await?;
-            if got {
-                self.backend = Some(own);
+            if limited(try_lock(connection)).await? {
+                self.backends = vec![own];
                 return Ok(());
             }
             let holder = limited(holder(connection)).await?;
-            if let Some(holder) = holder.filter(|holder| Some(holder) == self.backend.as_ref()) {
+            if let Some(holder) = holder.filter(|holder| self.backends.contains(holder)) {
                 let end = sqlx::query("SELECT pg_terminate_backend($1)").bind(holder.pid);
                 limited(end.execute(&mut *connection)).await?;
             }
@@ -249,17 +251,19 @@ impl PostgresJournal {
     }
 }
 
-async fn try_lock(connection: &mut PgConnection) -> sqlx::Result<(Backend, bool)> {
-    let sql = format!(
-        "SELECT pg_backend_pid(), backend_start::text, pg_try_advisory_lock({KEY})
-         FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-    );
-    let row = connection.fetch_one(sqlx::AssertSqlSafe(sql)).await?;
-    let own = Backend {
+async fn this_backend(connection: &mut PgConnection) -> sqlx::Result<Backend> {
+    let sql = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    let row = connection.fetch_one(sql).await?;
+    Ok(Backend {
         pid: row.try_get(0)?,
         started: row.try_get(1)?,
-    };
-    Ok((own, row.try_get(2)?))
+    })
+}
+
+async fn try_lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let sql = format!("SELECT pg_try_advisory_lock({KEY})");
+    let row = connection.fetch_one(sqlx::AssertSqlSafe(sql)).await?;
+    row.try_get(0)
 }
 
 /// Who has the lock.

@@ -185,6 +185,38 @@ fn the_next_attempt_asks_for_a_slot_when_the_one_before_has_ended() {
 }
 
 #[test]
+fn who_gives_way_knows_nothing_of_what_was_sent_and_is_sure_of_what_was_not() {
+    let mut desk = Desk::of(COMMAND);
+    desk.commit();
+    let now = desk.now();
+    let (first, mut sent) = oneshot::channel();
+    let (second, mut unsent) = oneshot::channel();
+    let pause = Command::Pause { by: BY() };
+    desk.machine.command(pause, Some(first), now, 0.5);
+    let resume = Command::Resume { by: BY() };
+    desk.machine.command(resume, Some(second), now, 0.5);
+    desk.machine.give_way();
+    assert!(matches!(sent.try_recv(), Ok(Err(ControlError::Unknown))));
+    let told = unsent.try_recv();
+    assert!(matches!(told, Ok(Err(ControlError::Unavailable))));
+}
+
+#[test]
+fn a_refusal_waits_for_the_commit_of_what_it_was_decided_on() {
+    let mut desk = Desk::of(COMMAND);
+    desk.commit();
+    desk.command(Command::Pause { by: BY() });
+    let (answer, mut told) = oneshot::channel();
+    let now = desk.now();
+    let pause = Command::Pause { by: BY() };
+    desk.machine.command(pause, Some(answer), now, 0.5);
+    assert!(told.try_recv().is_err(), "the first pause is not committed");
+    desk.commit();
+    let told = told.try_recv();
+    assert!(matches!(told, Ok(Err(ControlError::Rejected(_)))));
+}
+
+#[test]
 fn halting_ends_work_and_begins_none() {
     let mut desk = Desk::of(COMMAND);
     let mut job = desk.grant().commit().remove(0);
