@@ -106,14 +106,14 @@ async fn a_program_waits_for_descriptors_to_be_started() -> Result<()> {
     let api = server.api()?;
     let gate = Gate::new()?;
     let yaml = format!(
-        "name: scarce\nnodes:\n  first: {{kind: command, run: '{}'}}\n  \
+        "name: scarce\nnodes:\n  first: {{kind: command, run: 'echo ::progress 1 $$; {}'}}\n  \
          second: {{kind: command, retry: never, needs: [first], run: 'echo hello'}}\n",
         gate.wait()
     );
     let id = api.launch(&yaml).await?;
     let mut ws = WsClient::connect(&server).await?;
     ws.follow(id).await?;
-    ws.until_node(EventType::NodeStarted, "first").await?;
+    ws.pid_of("first").await?;
     limit_descriptors(server.pid()?, 3)?;
     gate.open()?;
     eventually("a program that waits", || async {

@@ -130,11 +130,11 @@ impl Family {
     pub(super) fn abandon(mut self) {
         LEADERS.lock().abandoned.insert(self.leader);
         // It fails for another user's program only; its group is killed as far as may be.
-        let _ = kill_tree(self.leader);
+        self.killed = kill_tree(self.leader).unwrap_or_default();
         self.kill_group();
         let _ = self.round();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { self.end().await });
+            runtime.spawn(async move { self.until_gone().await });
         }
     }
 
@@ -142,6 +142,10 @@ impl Family {
     /// within some seconds. The leader must have ended and must not be reaped.
     pub(super) async fn end(&mut self) -> usize {
         self.kill_group();
+        self.until_gone().await
+    }
+
+    async fn until_gone(&mut self) -> usize {
         let deadline = Instant::now() + KILLED_WITHIN;
         let mut child_ended = signal(SignalKind::child()).ok();
         loop {
@@ -184,8 +188,8 @@ impl Family {
                     continue;
                 }
                 match kill_tree(pid) {
-                    Ok(()) => {
-                        self.killed.insert(pid);
+                    Ok(tree) => {
+                        self.killed.extend(tree);
                         dying += 1;
                     }
                     Err(_) => denied += 1,

@@ -138,12 +138,12 @@ pub(super) fn marks(pid: Pid, variable: &str) -> io::Result<Vec<String>> {
     Ok(marks.collect())
 }
 
-/// Kills a process and all that descend from it. Each is held first, so that none has children
-/// behind the reader's back.
+/// Kills a process and all that descend from it, and gives them. Each is held first, so that none has
+/// children behind the reader's back.
 ///
 /// # Errors
 /// When the first of them may not be killed: it runs as another user.
-pub(super) fn kill_tree(root: Pid) -> Result<(), Errno> {
+pub(super) fn kill_tree(root: Pid) -> Result<HashSet<Pid>, Errno> {
     let held = kill(root, Signal::SIGSTOP);
     let mut tree = vec![root];
     let mut seen = HashSet::from([root]);
@@ -163,7 +163,7 @@ pub(super) fn kill_tree(root: Pid) -> Result<(), Errno> {
     }
     match held {
         Err(Errno::EPERM) => Err(Errno::EPERM),
-        _ => Ok(()),
+        _ => Ok(seen),
     }
 }
 

@@ -1,6 +1,10 @@
 //! The file behind `$LIMELIGHT_REPORT`, read while it is written.
 
-use std::{fs, io, os::unix::fs::FileExt as _, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::Path,
+};
 
 use tempfile::NamedTempFile;
 
@@ -30,7 +34,15 @@ impl ReportFile {
     ) -> io::Result<Self> {
         let file = tempfile::Builder::new()
             .prefix(&prefix(server_mark))
-            .tempfile()?;
+            // Not `tempfile`, whose errors do not say that descriptors are short.
+            .make(|path| {
+                fs::OpenOptions::new()
+                    .read(true)
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(path)
+            })?;
         let lines = LineSplitter::new(max_line_bytes);
         Ok(Self {
             file,

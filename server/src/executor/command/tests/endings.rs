@@ -78,8 +78,9 @@ async fn strays_that_ignore_the_request_to_stop_are_killed_after_the_grace() {
 async fn strays_are_asked_to_stop_like_the_others() {
     let dir = TempDir::new().unwrap();
     let mut job = shell(
-        "(setsid sh -c 'trap \"echo > asked; exit\" TERM; echo ready; while :; do sleep 0.01; done' &)
-        trap 'until [ -e asked ]; do sleep 0.01; done; exit' TERM; while :; do sleep 0.01; done",
+        "trap 'until [ -e asked ]; do sleep 0.01; done; exit' TERM
+        (setsid sh -c 'trap \"echo > asked; exit\" TERM; touch up; while :; do sleep 0.01; done' &)
+        until [ -e up ]; do sleep 0.01; done; echo ready; while :; do sleep 0.01; done",
     );
     job.working_dir = dir.path().into();
     let (stopper, stop) = Stopper::new();
