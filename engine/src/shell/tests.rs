@@ -53,7 +53,7 @@ const HOSTILE: [&str; 22] = [
 ];
 
 /// Places that take a value as it is: `V` stands for it, and the script prints it between brackets.
-const GOOD: [&str; 24] = [
+const GOOD: [&str; 25] = [
     "printf '<%s>' V",
     "printf '<%s>' \"V\"",
     "x=V; printf '<%s>' \"$x\"",
@@ -68,6 +68,7 @@ const GOOD: [&str; 24] = [
     "{ printf '<%s>' V; }",
     "( printf '<%s>' V )",
     "printf '<%s>' V | cat",
+    "printf '<%s>' V 2>&1 >&1",
     "true && printf '<%s>' V || true",
     "env X=V sh -c 'printf \"<%s>\" \"$X\"'",
     "printf '<%s>' \\\n  V",
@@ -81,7 +82,7 @@ const GOOD: [&str; 24] = [
 ];
 
 /// Places where a value would be run, evaluated or lost.
-const BAD: [&str; 62] = [
+const BAD: [&str; 65] = [
     "echo 'V'",
     "echo `echo V`",
     "echo \"`echo V`\"",
@@ -104,6 +105,9 @@ const BAD: [&str; 62] = [
     "sh <<END\nV\nEND\n",
     "cat <<END | sh\nV\nEND\n",
     "bash <<< V",
+    "echo x >&V",
+    "cat <&V",
+    "echo x 2>& V",
     "eval V",
     "eval \"echo V\"",
     "e\\\nval V",

@@ -30,6 +30,9 @@ pub(super) enum Place {
     Quoted,
 }
 
+/// Some shells expand it a second time.
+const DESCRIPTOR: &str = "where it would name a file descriptor";
+
 const IN_HERE: &str = "in a here-document after a substitution";
 
 const TOO_CLEVER: &str = "where this script cannot be followed";
@@ -268,19 +271,17 @@ impl Reader {
                     self.expansion();
                     self.open_list();
                 }
-                '&' | '>' => self.redirect(),
+                '&' => self.redirect(Some(DESCRIPTOR)),
+                '>' => self.redirect(None),
                 _ => {
-                    self.redirect();
+                    self.redirect(None);
                     self.plain(c);
                 }
             },
             Pending::LessLess => {
                 let strip_tabs = c == '-';
                 if c == '<' {
-                    self.redirect();
-                    if let Some(list) = self.list() {
-                        list.here_string = true;
-                    }
+                    self.redirect(Some("after <<<"));
                     return;
                 }
                 self.pending = Pending::Delimiter {
@@ -299,9 +300,10 @@ impl Reader {
                     self.expansion();
                     self.open_list();
                 }
-                '>' | '|' | '&' => self.redirect(),
+                '&' => self.redirect(Some(DESCRIPTOR)),
+                '>' | '|' => self.redirect(None),
                 _ => {
-                    self.redirect();
+                    self.redirect(None);
                     self.plain(c);
                 }
             },
@@ -329,7 +331,7 @@ impl Reader {
                 }
             }
             Pending::FunctionBracket | Pending::LessLess | Pending::Delimiter { .. } => self.lose(),
-            Pending::Less | Pending::Greater => self.redirect(),
+            Pending::Less | Pending::Greater => self.redirect(None),
         }
     }
 
