@@ -85,7 +85,7 @@ impl Reader {
                 self.push(Frame::Double);
             }
             '`' => {
-                self.expansion();
+                self.expansion(false);
                 self.push(Frame::Backquotes);
             }
             '$' => self.pending = Pending::Dollar,

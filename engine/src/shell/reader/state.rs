@@ -93,6 +93,8 @@ pub(super) struct Here {
 pub(super) enum Pending {
     None,
     Dollar,
+    /// Within `$name`.
+    Name,
     DollarBracket,
     Bracket,
     FunctionBracket,
