@@ -11,9 +11,9 @@ const SHELLS: &[&str] = &[
 
 /// Commands that run the command which their arguments name.
 const WRAPPERS: &[&str] = &[
-    "busybox", "chroot", "chrt", "docker", "doas", "env", "find", "gosu", "ionice", "kubectl",
-    "nice", "nohup", "nsenter", "podman", "setpriv", "setsid", "stdbuf", "strace", "sudo",
-    "timeout", "xargs",
+    "busybox", "chroot", "chrt", "docker", "doas", "env", "gosu", "ionice", "kubectl", "nice",
+    "nohup", "nsenter", "podman", "setpriv", "setsid", "stdbuf", "strace", "sudo", "timeout",
+    "xargs",
 ];
 
 /// Commands that take some argument as text of a shell, the name of a variable or a place to read
@@ -107,19 +107,22 @@ pub(crate) fn is_evaluated_variable(name: &str) -> bool {
 }
 
 /// How much of a word is remembered: names that mean something are shorter.
-const MAX_LITERAL: usize = 128;
+const MAX_LITERAL: usize = 80;
 
 /// A word that is being read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Word {
     /// Whether there is one: an empty quoted text is a word, nothing is none.
     pub(super) begun: bool,
-    /// Its text without quotes, as far as it is literal and its begin is remembered.
+    /// Its text without quotes, as far as it is literal and its begin is remembered: what it is when
+    /// all that is expanded in it is empty.
     pub(super) literal: String,
     /// Whether any of it is quoted.
     pub(super) quoted: bool,
     /// Whether any of it only shows when the script runs.
     pub(super) expansion: bool,
+    /// Whether that may come to no word at all, or to several.
+    pub(super) splits: bool,
     /// Whether a template value is in it.
     pub(super) value: bool,
     /// Where `=` stands when what is before it is an unquoted literal name.
@@ -133,6 +136,7 @@ impl Word {
         literal: String::new(),
         quoted: false,
         expansion: false,
+        splits: false,
         value: false,
         assigned: false,
     };
@@ -144,10 +148,15 @@ impl Word {
             self.assigned |= is_name(name);
         }
         self.quoted |= quoted;
-        if !self.expansion && !self.value {
+        // A word with a value in it is no name of anything.
+        if self.value {
+            return;
+        }
+        if self.literal.len() < MAX_LITERAL {
             self.literal.push(c);
+        } else {
             // What is longer than any name that means something might as well be anything.
-            self.expansion = self.literal.len() > MAX_LITERAL;
+            self.expansion = true;
         }
     }
 
@@ -201,6 +210,8 @@ enum Rule {
     Wrapper,
     /// What is built into shells and runs others that are; `command` may also look one up.
     Command,
+    /// `find`, which runs commands after `-exec` and the like.
+    Find,
     /// A shell.
     Shell(Script),
     /// An interpreter; the letters of options that take program text.
@@ -244,11 +255,13 @@ impl Command {
     /// The command that `name` names. In a program's own arguments (`in_script` is false) what is
     /// built into shells has no meaning.
     pub(super) fn named(name: &Word, in_script: bool) -> Self {
-        let rule = if name.is_literal() {
-            rule(name.program(), in_script).unwrap_or(Rule::Data)
-        } else {
+        let rule = match rule(name.program(), in_script) {
+            Some(rule) => rule,
+            // Without it, the next word names the command.
+            None if name.splits && name.literal.is_empty() => Rule::Command,
+            None if name.is_literal() => Rule::Data,
             // It may be anything: what could be a script to a shell is refused below.
-            Rule::Shell(Script::Given)
+            None => Rule::Shell(Script::Given),
         };
         Self {
             rule,
@@ -282,8 +295,7 @@ impl Command {
                 None => Some("where it would name a variable"),
             },
             Rule::Wrapper | Rule::Command => {
-                if self.operand && !self.last.starts_with("-exec") && !self.last.starts_with("-ok")
-                {
+                if self.operand {
                     return None;
                 }
                 match word.assigns() {
@@ -291,6 +303,8 @@ impl Command {
                     _ => Some(NAMES_COMMAND),
                 }
             }
+            Rule::Find => (self.last.starts_with("-exec") || self.last.starts_with("-ok"))
+                .then_some(NAMES_COMMAND),
             Rule::Shell(script) => {
                 evaluated(script != Script::Given || self.last_is_option_with("c"))
             }
@@ -323,49 +337,59 @@ impl Command {
         let literal = word.is_literal();
         let operand = literal && !word.is_option() && word.assigns().is_none();
         match &mut self.rule {
-            Rule::Wrapper | Rule::Command if operand => {
+            Rule::Test if self.last_value && !literal => refusal = Some(ARGUMENT),
+            // One that comes to nothing leaves it to the next.
+            _ if word.splits && word.literal.is_empty() => return None,
+            Rule::Find if self.last.starts_with("-exec") || self.last.starts_with("-ok") => {
+                self.adopt(rule(word.program(), false).unwrap_or(Rule::Find));
+                return None;
+            }
+            // `command -v NAME` only looks it up.
+            Rule::Command if ["-v", "-V"].contains(&&*word.literal) => {
+                self.rule = Rule::Data;
+            }
+            Rule::Wrapper | Rule::Command if !word.is_option() && !word.value => {
                 let of_the_shell = in_script && self.rule == Rule::Command;
                 if let Some(rule) = rule(word.program(), of_the_shell) {
-                    self.rule = rule;
-                    self.last.clear();
+                    self.adopt(rule);
                     return None;
                 }
             }
-            // `command -v NAME` only looks it up.
-            Rule::Command if literal && ["-v", "-V"].contains(&&*word.literal) => {
-                self.rule = Rule::Data;
-            }
             Rule::Shell(script) => {
-                if literal && word.has_option("c") {
+                if word.has_option("c") {
                     *script = Script::Next;
                     // `-o` takes an operand, which could be mistaken for the script.
                     if word.has_option("oO") {
                         self.rule = Rule::Never(ARGUMENT);
                     }
-                } else if *script != Script::Given && literal && word.has_option("oO") {
+                } else if *script != Script::Given && word.has_option("oO") {
                     self.rule = Rule::Never(ARGUMENT);
-                } else if !word.is_option() {
+                } else if !word.is_option() && !word.splits {
                     *script = Script::Given;
                 }
             }
             Rule::Assigned if word.is_option() => {
                 self.rule = Rule::Never("in a declaration with options");
             }
-            Rule::Format if literal && word.literal.starts_with("-v") => {
+            Rule::Format if word.literal.starts_with("-v") => {
                 self.rule = Rule::Never(ARGUMENT);
             }
-            Rule::Test if self.last_value && !literal => refusal = Some(ARGUMENT),
             _ => {}
         }
         self.operand |= operand;
-        self.after_shell =
-            literal && (SHELLS.contains(&word.program()) || (self.after_shell && word.is_option()));
+        self.after_shell = SHELLS.contains(&word.program())
+            || (self.after_shell && (word.is_option() || word.splits));
         self.last_value = word.value;
         self.last.clear();
-        if literal {
-            self.last.push_str(&word.literal);
-        }
+        self.last.push_str(&word.literal);
         refusal
+    }
+
+    /// An argument names the command that is really run.
+    fn adopt(&mut self, rule: Rule) {
+        self.rule = rule;
+        self.operand = false;
+        self.last.clear();
     }
 
     /// Whether what is on its input is taken for a script.
@@ -401,6 +425,7 @@ fn rule(name: &str, in_script: bool) -> Option<Rule> {
         return Some(Rule::Never(ARGUMENT));
     }
     match name {
+        "find" => Some(Rule::Find),
         "export" | "readonly" | "local" if in_script => Some(Rule::Assigned),
         "test" | "[" if in_script => Some(Rule::Test),
         "printf" if in_script => Some(Rule::Format),

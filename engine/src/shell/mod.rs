@@ -26,10 +26,10 @@ const VARIABLE: &str = "LIMELIGHT_V";
 const MAX_VALUES: usize = 1000;
 
 /// Most states in which a script is followed at the same time: they come from its branches.
-const MAX_STATES: usize = 64;
+const MAX_STATES: usize = 100;
 
 /// Most rounds of a loop until it is known in which states it can end.
-const MAX_ROUNDS: usize = 64;
+const MAX_ROUNDS: usize = 100;
 
 /// Stands before and after each value in what a template gives: no script can hold it.
 pub(crate) const MARK: char = '\0';

@@ -53,7 +53,7 @@ const HOSTILE: [&str; 22] = [
 ];
 
 /// Places that take a value as it is: `V` stands for it, and the script prints it between brackets.
-const GOOD: [&str; 24] = [
+const GOOD: [&str; 29] = [
     "printf '<%s>' V",
     "printf '<%s>' \"V\"",
     "x=V; printf '<%s>' \"$x\"",
@@ -68,6 +68,11 @@ const GOOD: [&str; 24] = [
     "{ printf '<%s>' V; }",
     "( printf '<%s>' V )",
     "printf '<%s>' V | cat",
+    "p=printf; \"$p\" '<%s>' V",
+    "p=printf; $p '<%s>' V",
+    "find . -maxdepth 0 -exec printf '<%s>' V \\;",
+    "d=/usr/bin; $d/printf '<%s>' V",
+    "printf '<%s>' V 2>&1 >&1",
     "true && printf '<%s>' V || true",
     "env X=V sh -c 'printf \"<%s>\" \"$X\"'",
     "printf '<%s>' \\\n  V",
@@ -81,7 +86,7 @@ const GOOD: [&str; 24] = [
 ];
 
 /// Places where a value would be run, evaluated or lost.
-const BAD: [&str; 62] = [
+const BAD: [&str; 77] = [
     "echo 'V'",
     "echo `echo V`",
     "echo \"`echo V`\"",
@@ -104,6 +109,21 @@ const BAD: [&str; 62] = [
     "sh <<END\nV\nEND\n",
     "cat <<END | sh\nV\nEND\n",
     "bash <<< V",
+    "``eval V",
+    "$x eval V",
+    "${x}eval V",
+    "ev${x}al V",
+    "\"$x\"eval V",
+    "\"$@\" eval V",
+    "$SUDO V V",
+    "$SUDO sh -c V",
+    "sh -c $x V",
+    "sh $x V V",
+    "timeout 5 sh -c V",
+    "sudo ${x}sh -c V",
+    "echo x >&V",
+    "cat <&V",
+    "echo x 2>& V",
     "eval V",
     "eval \"echo V\"",
     "e\\\nval V",
@@ -275,7 +295,13 @@ fn arguments_of_a_program_are_refused_where_it_evaluates_them() {
 }
 
 /// Ways to wrap a piece of script: `W` stands for what is inside.
-const WRAPS: [&str; 26] = [
+const WRAPS: [&str; 32] = [
+    "$x W",
+    "``W",
+    "$x eval W",
+    "\"$@\" W",
+    "echo x > W",
+    "env x=W",
     "W",
     "\"W\"",
     "'W'",

@@ -85,7 +85,7 @@ impl Reader {
                 self.push(Frame::Double);
             }
             '`' => {
-                self.expansion();
+                self.expansion(false);
                 self.push(Frame::Backquotes);
             }
             '$' => self.pending = Pending::Dollar,
@@ -150,7 +150,7 @@ impl Reader {
         let word = std::mem::take(&mut list.word);
         list.begun = true;
         if std::mem::take(&mut list.redirected) {
-            list.here_string = false;
+            list.redirection_refuses = None;
             return;
         }
         let literal = !word.quoted && !word.expansion && !word.value;
@@ -234,7 +234,7 @@ impl Reader {
         self.end_word();
         let Some(list) = self.list() else { return };
         list.redirected = false;
-        list.here_string = false;
+        list.redirection_refuses = None;
         if !std::mem::take(&mut list.begun) && list.stage != Stage::Closed {
             return;
         }
@@ -284,9 +284,11 @@ impl Reader {
         self.push(Frame::List(List::new(true, None)));
     }
 
-    pub(super) fn redirect(&mut self) {
+    /// The next word is where input comes from or output goes to; why no value may be in it.
+    pub(super) fn redirect(&mut self, refuses: Option<&'static str>) {
         if let Some(list) = self.list() {
             list.redirected = true;
+            list.redirection_refuses = refuses;
         } else {
             self.lose();
         }

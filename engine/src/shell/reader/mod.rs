@@ -30,6 +30,9 @@ pub(super) enum Place {
     Quoted,
 }
 
+/// Some shells expand it a second time.
+const DESCRIPTOR: &str = "where it would name a file descriptor";
+
 const IN_HERE: &str = "in a here-document after a substitution";
 
 const TOO_CLEVER: &str = "where this script cannot be followed";
@@ -175,14 +178,21 @@ impl Reader {
         }
     }
 
-    /// The word that what is read now belongs to has something in it that is not literal.
-    fn expansion(&mut self) {
+    /// The word that what is read now belongs to has something in it that is not literal, and that
+    /// may come to several words even where it is quoted.
+    fn expansion(&mut self, splits: bool) {
+        let mut quoted = false;
         for frame in self.frames.iter_mut().rev() {
-            if let Frame::List(list) = frame {
-                list.word.begun = true;
-                list.word.expansion = true;
-                list.semicolon = false;
-                return;
+            match frame {
+                Frame::Double => quoted = true,
+                Frame::List(list) => {
+                    list.word.begun = true;
+                    list.word.expansion = true;
+                    list.word.splits |= splits || !quoted;
+                    list.semicolon = false;
+                    return;
+                }
+                _ => {}
             }
         }
     }
@@ -233,8 +243,9 @@ impl Reader {
         }
         match std::mem::replace(&mut self.pending, Pending::None) {
             Pending::Dollar => self.after_dollar(c),
+            Pending::Name if c.is_ascii_alphanumeric() || c == '_' => self.pending = Pending::Name,
             Pending::DollarBracket if c == '(' => {
-                self.expansion();
+                self.expansion(false);
                 self.push(Frame::Brackets {
                     open: 2,
                     array: false,
@@ -265,22 +276,20 @@ impl Reader {
             Pending::Less => match c {
                 '<' => self.pending = Pending::LessLess,
                 '(' => {
-                    self.expansion();
+                    self.expansion(false);
                     self.open_list();
                 }
-                '&' | '>' => self.redirect(),
+                '&' => self.redirect(Some(DESCRIPTOR)),
+                '>' => self.redirect(None),
                 _ => {
-                    self.redirect();
+                    self.redirect(None);
                     self.plain(c);
                 }
             },
             Pending::LessLess => {
                 let strip_tabs = c == '-';
                 if c == '<' {
-                    self.redirect();
-                    if let Some(list) = self.list() {
-                        list.here_string = true;
-                    }
+                    self.redirect(Some("after <<<"));
                     return;
                 }
                 self.pending = Pending::Delimiter {
@@ -296,26 +305,27 @@ impl Reader {
             }
             Pending::Greater => match c {
                 '(' => {
-                    self.expansion();
+                    self.expansion(false);
                     self.open_list();
                 }
-                '>' | '|' | '&' => self.redirect(),
+                '&' => self.redirect(Some(DESCRIPTOR)),
+                '>' | '|' => self.redirect(None),
                 _ => {
-                    self.redirect();
+                    self.redirect(None);
                     self.plain(c);
                 }
             },
-            Pending::None | Pending::Delimiter { .. } => self.plain(c),
+            Pending::None | Pending::Name | Pending::Delimiter { .. } => self.plain(c),
         }
     }
 
     /// What was pending means what it means by itself.
     fn settle(&mut self) {
         match std::mem::replace(&mut self.pending, Pending::None) {
-            Pending::None => {}
+            Pending::None | Pending::Name => {}
             Pending::Dollar => self.literal('$', false),
             Pending::DollarBracket => {
-                self.expansion();
+                self.expansion(false);
                 self.open_list();
             }
             Pending::Bracket => {
@@ -329,7 +339,7 @@ impl Reader {
                 }
             }
             Pending::FunctionBracket | Pending::LessLess | Pending::Delimiter { .. } => self.lose(),
-            Pending::Less | Pending::Greater => self.redirect(),
+            Pending::Less | Pending::Greater => self.redirect(None),
         }
     }
 
@@ -337,18 +347,24 @@ impl Reader {
         match c {
             '(' => self.pending = Pending::DollarBracket,
             '{' => {
-                self.expansion();
+                self.expansion(false);
                 self.push(Frame::Braces);
             }
             '[' => {
-                self.expansion();
+                self.expansion(false);
                 self.lose();
             }
             '\'' | '"' if !matches!(self.frames.last(), Some(Frame::Double)) => {
                 self.lose();
                 self.plain(c);
             }
-            _ if c.is_ascii_alphanumeric() || c == '_' || "?#!@*-$".contains(c) => self.expansion(),
+            '@' => self.expansion(true),
+            // The rest of a name is no literal text.
+            _ if c.is_ascii_alphabetic() || c == '_' => {
+                self.expansion(false);
+                self.pending = Pending::Name;
+            }
+            _ if c.is_ascii_digit() || "?#!*-$".contains(c) => self.expansion(false),
             _ => {
                 self.literal('$', false);
                 self.plain(c);
@@ -366,7 +382,7 @@ impl Reader {
                 }
                 '$' => self.pending = Pending::Dollar,
                 '`' => {
-                    self.expansion();
+                    self.expansion(false);
                     self.push(Frame::Backquotes);
                 }
                 _ => self.literal(c, true),
@@ -398,6 +414,8 @@ impl Reader {
             '"' => self.push(Frame::Double),
             '`' => self.push(Frame::Backquotes),
             '$' => self.pending = Pending::Dollar,
+            // `"${@}"` and `"${list[@]}"`.
+            '@' => self.expansion(true),
             // `${ command; }` of newer shells.
             ' ' | '\t' | '\n' | '|' => self.lose(),
             _ => {}

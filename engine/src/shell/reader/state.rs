@@ -33,8 +33,8 @@ pub(super) struct List {
     pub(super) word: Word,
     /// The next word is where input comes from or output goes to.
     pub(super) redirected: bool,
-    /// The same, but of `<<<`.
-    pub(super) here_string: bool,
+    /// Why no value may be in it.
+    pub(super) redirection_refuses: Option<&'static str>,
     /// Compound commands that are open.
     pub(super) open: Vec<Compound>,
     /// Here-documents whose bodies come after this line.
@@ -93,6 +93,8 @@ pub(super) struct Here {
 pub(super) enum Pending {
     None,
     Dollar,
+    /// Within `$name`.
+    Name,
     DollarBracket,
     Bracket,
     FunctionBracket,
@@ -116,7 +118,7 @@ impl List {
             command: None,
             word: Word::EMPTY,
             redirected: false,
-            here_string: false,
+            redirection_refuses: None,
             open: Vec::new(),
             here: Vec::new(),
             in_test: false,
@@ -144,11 +146,8 @@ impl List {
         if self.in_test {
             return Some("within [[ ]]");
         }
-        if self.here_string {
-            return Some("after <<<");
-        }
         if self.redirected {
-            return None;
+            return self.redirection_refuses;
         }
         match self.stage {
             Stage::Start => match self.word.assigns() {
