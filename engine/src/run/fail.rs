@@ -1,12 +1,14 @@
 //! An attempt failed: another follows, or the node is given up.
 
+use std::collections::BTreeSet;
+
 use limelight_protocol::{
     EventBody, NodeStatus, Timestamp,
     event::{NodeFailed, Retrying, SkipReason, Skipped},
     execution::NodeError,
 };
 
-use super::{TimerPurpose, decide::Deciding};
+use super::{Run, TimerPurpose, decide::Deciding};
 use crate::{definition::RetryPolicy, retry};
 
 /// Code of the error of an attempt that was cut off through no fault of its own.
@@ -102,7 +104,20 @@ impl Deciding<'_> {
     }
 
     fn skip_dependents(&mut self, node: usize) {
-        for dependent in self.run.transitive_dependents(node) {
+        // What is skipped for another failure has everything below it skipped already, so each edge
+        // is gone along once however many nodes fail.
+        let fresh =
+            |run: &Run, place: usize| run.nodes[place].skip_reason != Some(SkipReason::Upstream);
+        let mut found = BTreeSet::new();
+        let mut open = vec![node];
+        while let Some(place) = open.pop() {
+            for &dependent in self.run.definition.dependents(place) {
+                if fresh(self.run, dependent) && found.insert(dependent) {
+                    open.push(dependent);
+                }
+            }
+        }
+        for dependent in found {
             if self.status(dependent) == NodeStatus::Pending {
                 let reason = SkipReason::Upstream;
                 self.emit(Some(dependent), EventBody::NodeSkipped(Skipped { reason }));

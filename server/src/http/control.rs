@@ -129,7 +129,9 @@ pub type ControlAll = Result<web::Json<Page<ExecutionSummary>>, ApiError>;
 async fn control(app: &App, caller: &Caller, id: ExecutionId, command: Command) -> Controlled {
     found(app, caller, id).await?;
     app.coordinators.control(id, command).await?;
-    Ok(web::Json(found(app, caller, id).await?))
+    // It is done; a store that fails only now must not say that nothing was.
+    let stands = found(app, caller, id).await;
+    Ok(web::Json(stands.map_err(|_| ControlError::Unknown)?))
 }
 
 /// Gives a command to every live execution of a workflow; those it does not fit are passed over.

@@ -129,9 +129,7 @@ impl<'a> Log<'a> {
                     conflicts += 1;
                     self.doubtful = true;
                 }
-                StoreError::Lost(_) | StoreError::Database(_) | StoreError::Unreachable { .. } => {
-                    sleep(STORE_RETRY).await;
-                }
+                error if error.is_transient() => sleep(STORE_RETRY).await,
                 _ => return false,
             }
         }
