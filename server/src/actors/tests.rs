@@ -262,7 +262,10 @@ async fn an_owner_that_was_replaced_writes_nothing_more() {
         by: "me".into(),
         comment: None,
     };
-    // The stale owner is refused and leaves; a fresh one takes over with a number of its own.
+    // The stale owner is refused and leaves, and cannot say whether an earlier try was committed...
+    let refused = world.app.coordinators.control(id, approve.clone()).await;
+    assert!(matches!(refused, Err(ControlError::Unknown)), "{refused:?}");
+    // ...so whoever asks again is answered by a fresh one, with a number of its own.
     let approved = world.app.coordinators.control(id, approve).await.unwrap();
     assert_eq!(approved.seq, seq + 2);
     assert_eq!(world.ended(id).await.status, ExecutionStatus::Completed);

@@ -40,7 +40,7 @@ async fn a_commit_whose_answer_is_lost_is_found_when_it_is_sent_again() {
     // Each append is cut off once: every other call.
     let calls = AtomicU64::new(0);
     proxy.cut_answers(move |statement, _| {
-        statement == Statement::Journal && calls.fetch_add(1, Relaxed) % 2 == 0
+        statement == Statement::Journal && calls.fetch_add(1, Relaxed).is_multiple_of(2)
     });
     let appends = [
         story.begin_with_key(Some("key")),

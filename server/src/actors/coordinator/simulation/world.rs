@@ -536,7 +536,7 @@ impl<'a> World<'a> {
         drop(grants);
         if self.actors[&id].generation == generation {
             self.tell(id, |machine, now, jitter| {
-                machine.granted(grant, now, jitter)
+                machine.granted(grant, now, jitter);
             });
         }
     }
