@@ -20,6 +20,7 @@ if [ "${1:-}" = test ]; then
     have chromium || missing+=(chromium)
     have chromedriver || missing+=(chromium-driver)
     have prometheus && have promtool || missing+=(prometheus)
+    compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
     if [ ${#missing[@]} -gt 0 ]; then apt_install "1 to 3 minutes" "${missing[@]}"; fi
     schemathesis_install
 fi

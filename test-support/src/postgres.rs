@@ -72,6 +72,21 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
+    /// Executes SQL as the owner of the database that `url` names, each statement by itself.
+    ///
+    /// # Panics
+    /// When PostgreSQL refuses.
+    pub fn execute(&self, url: &str, statements: &[&str]) {
+        let mut command = Command::new(self.bin.join("psql"));
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url]);
+        for statement in statements {
+            command.args(["-c", statement]);
+        }
+        if let Err(reason) = run(&mut command) {
+            panic!("{reason}");
+        }
+    }
+
     fn start() -> Result<Self, String> {
         let bin = find_binaries()?;
         let mut reason = String::new();
@@ -194,7 +209,7 @@ fn find_binaries() -> Result<PathBuf, String> {
     packaged.sort();
     let packaged = packaged.into_iter().rev().map(|(_, folder)| folder);
     let complete = |folder: &PathBuf| {
-        ["initdb", "postgres", "createdb", "pg_isready"]
+        ["initdb", "postgres", "createdb", "pg_isready", "psql"]
             .iter()
             .all(|program| folder.join(program).exists())
     };

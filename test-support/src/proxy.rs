@@ -1,7 +1,7 @@
 //! A proxy in front of PostgreSQL that loses connections at the worst moment: after the server has
 //! committed, before the client hears of it.
 //!
-//! It reads the wire protocol just far enough to know which statement an answer belongs to. See
+//! It can also be slow, hang, or let nobody in. It reads the wire protocol just far enough to know which statement an answer belongs to. See
 //! "Message Formats" in PostgreSQL's manual. Connections through it must not be encrypted.
 
 use std::{
@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -46,6 +47,7 @@ struct Shared {
     log: Mutex<Vec<String>>,
     sockets: Mutex<Vec<TcpStream>>,
     state: Mutex<State>,
+    delay: Mutex<Duration>,
     changed: Condvar,
 }
 
@@ -87,6 +89,7 @@ impl Proxy {
             log: Mutex::default(),
             sockets: Mutex::default(),
             state: Mutex::new(State::Open),
+            delay: Mutex::default(),
             changed: Condvar::new(),
         });
         let accepting = Arc::clone(&shared);
@@ -125,6 +128,11 @@ impl Proxy {
     pub fn take_down(&self) {
         self.shared.enter(State::Down);
         self.shared.end_all();
+    }
+
+    /// From now on every answer takes so much longer: a database that is slow, or far away.
+    pub fn delay_answers(&self, delay: Duration) {
+        *self.shared.delay.lock() = delay;
     }
 
     /// Passes everything on again.
@@ -244,10 +252,16 @@ impl Shared {
         awaited: &Mutex<Option<Statement>>,
     ) -> io::Result<()> {
         let (mut message, mut held) = (Vec::new(), Vec::new());
-        let mut completed = false;
+        let (mut completed, mut anew) = (false, true);
         loop {
             let kind = read_message(&mut server, &mut message)?;
             self.pass();
+            if anew {
+                let delay = *self.delay.lock();
+                thread::sleep(delay);
+            }
+            // ReadyForQuery ends an answer.
+            anew = kind == b'Z';
             held.extend_from_slice(&message);
             let waited_for = *awaited.lock();
             let Some(statement) = waited_for else {

@@ -4,6 +4,7 @@ use std::{
     env,
     fs::{self, File},
     io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
@@ -81,6 +82,8 @@ pub struct Builder {
     env: Vec<(String, String)>,
     /// Shell text that its process begins with.
     prelude: String,
+    /// A program, with arguments, that executes it.
+    wrapper: String,
 }
 
 impl Builder {
@@ -123,6 +126,17 @@ impl Builder {
     #[must_use]
     pub fn descriptors(mut self, most: u32) -> Self {
         self.prelude += &format!("ulimit -n {most}; ");
+        self
+    }
+
+    /// Holds it to the permissions of files, as they hold everybody but root.
+    #[must_use]
+    pub fn without_privileges(mut self) -> Self {
+        // A process belongs to whom it runs as.
+        let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        if root {
+            "setpriv --inh-caps=-all --bounding-set=-all".clone_into(&mut self.wrapper);
+        }
         self
     }
 
@@ -174,6 +188,7 @@ impl Server {
             args: Vec::new(),
             env: Vec::new(),
             prelude: String::new(),
+            wrapper: String::new(),
         }
     }
 
@@ -209,6 +224,15 @@ impl Server {
     /// # Errors
     /// As [`Builder::start`], and when it runs already.
     pub async fn start(&mut self) -> Result<()> {
+        self.begin()?;
+        self.listening().await
+    }
+
+    /// As [`Self::start`], without waiting until it listens.
+    ///
+    /// # Errors
+    /// When it runs already, or there is no such program.
+    pub fn begin(&mut self) -> Result<()> {
         if self.running.is_some() {
             bail!("the server runs already");
         }
@@ -223,8 +247,8 @@ impl Server {
             command.arg(self.folder.path().join("limelight.toml"));
         }
         command.args(&self.settings.args);
-        if !self.settings.prelude.is_empty() {
-            command = after(&self.settings.prelude, &command);
+        if !self.settings.prelude.is_empty() || !self.settings.wrapper.is_empty() {
+            command = after(&self.settings.prelude, &self.settings.wrapper, &command);
         }
         let mut child = command
             .stdin(Stdio::null())
@@ -240,6 +264,14 @@ impl Server {
             }
         });
         self.running = Some(Running { child, stdout });
+        Ok(())
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not come up; the message holds what it wrote to standard error.
+    pub async fn listening(&mut self) -> Result<()> {
         let first = self.stdout_line(|_| true).await?;
         let port = first.strip_prefix("listening on http://127.0.0.1:");
         self.port = port
@@ -419,12 +451,13 @@ pub fn clean_command() -> Result<Command> {
     Ok(command)
 }
 
-/// The same command, executed by a shell after this text: what that sets, it inherits.
-fn after(prelude: &str, command: &Command) -> Command {
+/// The same command, executed by a shell after this text: what that sets, it inherits. The wrapper,
+/// where there is one, executes it in turn.
+fn after(prelude: &str, wrapper: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell
         .arg("-c")
-        .arg(format!("{prelude} exec \"$0\" \"$@\""))
+        .arg(format!("{prelude} exec {wrapper} \"$0\" \"$@\""))
         .arg(command.get_program())
         .args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -62,7 +62,16 @@ impl WsClient {
         headers: &[(&'static str, &str)],
     ) -> Result<Self> {
         let stream = TcpStream::connect(server.address()).await?;
-        Self::over(stream, server, path, headers).await
+        Self::over(stream, &server.address(), path, headers).await
+    }
+
+    /// Opens `/ws` of whatever server listens on an address (`127.0.0.1:PORT`).
+    ///
+    /// # Errors
+    /// As [`WsClient::connect`], and when none listens.
+    pub async fn connect_at(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        Self::over(stream, address, "/ws", &[]).await
     }
 
     /// Opens `/ws` with a receive buffer so small that a client that does not read is soon noticed.
@@ -73,17 +82,17 @@ impl WsClient {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(16 * 1024)?;
         let stream = socket.connect(server.address().parse()?).await?;
-        Self::over(stream, server, "/ws", &[]).await
+        Self::over(stream, &server.address(), "/ws", &[]).await
     }
 
     async fn over(
         stream: TcpStream,
-        server: &Server,
+        address: &str,
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Self> {
         stream.set_nodelay(true)?;
-        let url = format!("ws://{}{path}", server.address());
+        let url = format!("ws://{address}{path}");
         let mut request = url.into_client_request()?;
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse()?);
@@ -145,12 +154,17 @@ impl WsClient {
     /// # Errors
     /// When none comes, the socket is closed, or it is none of the contract's.
     pub async fn frame(&mut self) -> Result<ServerFrame> {
+        self.frame_or_end().await?.context("the socket ended")
+    }
+
+    async fn frame_or_end(&mut self) -> Result<Option<ServerFrame>> {
         loop {
             match self.message().await? {
                 Some(Message::Text(text)) => {
                     return serde_json::from_str(&text).with_context(|| text.to_string());
                 }
                 Some(Message::Ping(_) | Message::Pong(_)) => {}
+                Some(Message::Close(None)) | None => return Ok(None),
                 other => bail!("the socket ended: {other:?}"),
             }
         }
@@ -231,12 +245,23 @@ impl WsClient {
     /// # Errors
     /// When none comes, or something else does.
     pub async fn event(&mut self) -> Result<(String, Event)> {
+        self.event_or_end().await?.context("the socket ended")
+    }
+
+    /// The same; none when the socket has ended, as it does with its server.
+    ///
+    /// # Errors
+    /// When nothing comes, or something else does.
+    pub async fn event_or_end(&mut self) -> Result<Option<(String, Event)>> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
-                return Ok(event);
+                return Ok(Some(event));
             }
-            match self.frame().await? {
-                ServerFrame::Event { id, event } => return Ok((id, *event)),
+            let Some(frame) = self.frame_or_end().await? else {
+                return Ok(None);
+            };
+            match frame {
+                ServerFrame::Event { id, event } => return Ok(Some((id, *event))),
                 ServerFrame::Events { id, events } => {
                     let events = events.into_iter().map(|event| (id.clone(), event));
                     self.waiting.extend(events);

@@ -1,10 +1,12 @@
 //! Faults of the database while work goes on: the server heals by itself, and what it answered stays.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Result, ensure};
@@ -328,4 +330,120 @@ async fn a_database_that_hangs_is_noticed_and_goes_on_when_it_wakes() -> Result<
     ensure!(end.status == ExecutionStatus::Completed, "{end:?}");
     ensure!(end.node_states[0].attempt_count == 1, "{end:?}");
     Ok(())
+}
+
+/// A database file whose writers find, as on a file system that went read-only, that they may not write,
+/// and who opens it anew, that he may only read.
+#[tokio::test]
+async fn a_file_that_is_read_only_for_a_while_heals_when_it_is_not() -> Result<()> {
+    let server = Disk::Limited.server().without_privileges().start().await?;
+    let allow = |mode| -> Result<()> {
+        for name in ["limelight.db", "limelight.db-wal", "limelight.db-shm"] {
+            let path = server.data_dir().join(name);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    };
+    heals(
+        &server,
+        || {
+            allow(0o444)?;
+            Disk::Limited.fill(&server)
+        },
+        || {
+            allow(0o644)?;
+            Disk::Limited.free(&server)
+        },
+    )
+    .await
+}
+
+/// As a standby is until it is promoted, or a primary that its keepers have closed for writing.
+#[tokio::test]
+async fn a_postgres_that_is_read_only_for_a_while_heals_when_it_is_not() -> Result<()> {
+    let postgres = Postgres::shared();
+    let url = postgres.new_database();
+    let server = Server::on(Database::Postgres(url.clone())).start().await?;
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let read_only = |is: &str| {
+        postgres.execute(
+            &url,
+            &[
+                &format!("ALTER DATABASE {name} SET default_transaction_read_only = {is}"),
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            ],
+        );
+    };
+    heals(
+        &server,
+        || {
+            read_only("on");
+            Ok(())
+        },
+        || {
+            // A database that may only be read does not take this either, but for those who ask.
+            postgres.execute(
+                &url,
+                &[
+                    "SET default_transaction_read_only = off",
+                    &format!("ALTER DATABASE {name} RESET default_transaction_read_only"),
+                ],
+            );
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_database_that_is_slow_for_a_while_loses_nothing() -> Result<()> {
+    let proxy = Proxy::before(&Postgres::shared().new_database());
+    let server = Server::on(Database::Postgres(proxy.url().to_owned()))
+        .start()
+        .await?;
+    let api = server.api()?;
+    let file = server.folder().join("done");
+    let workflow = api.create(&once(&file.display().to_string())).await?;
+    proxy.delay_answers(Duration::from_millis(300));
+    let path = format!("/api/workflows/{}/execute", workflow.workflow.id);
+    let mut ids = Vec::new();
+    for number in 0..EXECUTIONS {
+        let start = || {
+            let request = api.request(Method::POST, &path).json(&json!({}));
+            api.send(request.header("Idempotency-Key", format!("slow-{number}")))
+        };
+        let id = eventually("a start to be acknowledged", || async {
+            let reply = start().await?;
+            if reply.status == 503 {
+                return Ok(None);
+            }
+            Ok(Some(reply.json::<Started>(202)?.execution_id))
+        })
+        .await?;
+        ids.push(id);
+    }
+    let mut viewers = Vec::new();
+    for &id in &ids {
+        let mut ws = WsClient::connect(&server).await?;
+        ws.follow(id).await?;
+        viewers.push(ws);
+    }
+    // Half of the way slowly, the rest not.
+    for (ws, &id) in viewers.iter_mut().zip(&ids) {
+        let mut events = ws.until_node(EventType::NodeWaiting, "ask").await?;
+        proxy.delay_answers(Duration::ZERO);
+        api.steer(id, "nodes/ask/approve").await?;
+        events.extend(ws.until_end().await?);
+        ensure_gapless(&events)?;
+        let end = api.execution(id).await?;
+        ensure!(end.status == ExecutionStatus::Completed, "{end:?}");
+        for node in &end.node_states {
+            ensure!(node.attempt_count == 1, "{node:?}");
+        }
+    }
+    let ran = fs::read_to_string(&file)?;
+    let lines: BTreeSet<_> = ran.lines().collect();
+    ensure!(ran.lines().count() == EXECUTIONS * 8 && lines.len() == EXECUTIONS * 8);
+    ready(&api, 200).await
 }

@@ -1,24 +1,15 @@
 //! What a `kill -9` leaves behind, and what goes on after it.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-
 use anyhow::{Context, Result, ensure};
 use limelight_protocol::{
-    Event, EventBody, EventType, ExecutionId, ExecutionStatus, NodeStatus, execution::WaitReason,
+    EventType, ExecutionId, ExecutionStatus, NodeStatus, execution::WaitReason,
 };
 use limelight_tests::{
-    Database, Gate, Server, WsClient, on_every_database, process,
-    ws::{brief, ensure_gapless, is_about, is_end},
+    Database, Gate, Server, WsClient, on_every_database, process, ws::ensure_gapless,
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
 
 on_every_database!(
-    ten_kills_at_random_moments_lose_nothing_and_double_nothing,
     approvals_sleeps_and_pauses_still_stand_after_a_kill,
     an_interrupted_attempt_is_retried_unless_its_node_forbids_it,
 );
@@ -27,151 +18,6 @@ async fn follow(server: &Server, id: ExecutionId) -> Result<WsClient> {
     let mut ws = WsClient::connect(server).await?;
     ws.follow(id).await?;
     Ok(ws)
-}
-
-/// Like the demonstration, with more and shorter commands: layers of six that each need the layer
-/// before, a node that fails at first, and a question at the end.
-fn layered() -> String {
-    let mut yaml = String::from("name: layered\nnodes:\n  start: {kind: noop}\n");
-    let mut before = vec!["start".to_owned()];
-    for layer in 0..6 {
-        let needs = before.join(", ");
-        before.clear();
-        for place in 0..6 {
-            let id = format!("l{layer}n{place}");
-            let work = match place {
-                0 => "kind: noop".to_owned(),
-                1 => "kind: sleep, duration_s: 0.2".to_owned(),
-                2 => "kind: command, retry: {max_attempts: 5, backoff_s: 0.05}, \
-                      run: \"sleep 0.05; test $LIMELIGHT_ATTEMPT -gt 1\""
-                    .to_owned(),
-                _ => format!(
-                    "kind: command, run: \"echo ::progress 50 half; sleep 0.1; echo '::output {{\\\"n\\\": {layer}}}'\""
-                ),
-            };
-            yaml.push_str(&format!("  {id}: {{{work}, needs: [{needs}]}}\n"));
-            before.push(id);
-        }
-    }
-    let needs = before.join(", ");
-    yaml.push_str(&format!("  ask: {{kind: approval, needs: [{needs}]}}\n"));
-    yaml.push_str("  finish: {kind: noop, needs: [ask]}\n");
-    yaml
-}
-
-/// A client that remembers what it has had, and resumes there.
-struct Follower {
-    execution: ExecutionId,
-    seen: Vec<Event>,
-}
-
-impl Follower {
-    fn has(&self, kind: EventType, node: &str) -> bool {
-        let found = |event: &Event| event.kind == kind && is_about(event, node);
-        self.seen.iter().any(found)
-    }
-
-    async fn resume(&self, server: &Server) -> Result<WsClient> {
-        let mut ws = WsClient::connect(server).await?;
-        let position = self.seen.last().map_or(0, |event| event.position);
-        let cursor = ws.cursor(position);
-        let topic = format!("execution:{}", self.execution);
-        let subscribed = ws.subscribe("f", &topic, Some(cursor)).await?;
-        ensure!(subscribed.recovered, "events were lost: {subscribed:?}");
-        Ok(ws)
-    }
-}
-
-async fn ten_kills_at_random_moments_lose_nothing_and_double_nothing(
-    database: Database,
-) -> Result<()> {
-    let seed = match env::var("LIMELIGHT_TEST_SEED") {
-        Ok(seed) => seed.parse()?,
-        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()),
-    };
-    println!("LIMELIGHT_TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-
-    let mut server = Server::on(database).start().await?;
-    let execution = server.api()?.launch(&layered()).await?;
-    let mut follower = Follower {
-        execution,
-        seen: Vec::new(),
-    };
-    for kill in 1..=10 {
-        let mut ws = follower.resume(&server).await?;
-        // A moment that is counted in events, and then some time within whatever goes on.
-        for _ in 0..random.random_range(0..25) {
-            if follower.has(EventType::NodeWaiting, "ask") {
-                break;
-            }
-            follower.seen.push(ws.event().await?.1);
-        }
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..150))).await;
-        println!("kill {kill} after {} events", follower.seen.len());
-        server.kill9()?;
-        server.start().await?;
-    }
-    let mut ws = follower.resume(&server).await?;
-    while !follower.has(EventType::NodeWaiting, "ask") {
-        follower.seen.push(ws.event().await?.1);
-    }
-    let api = server.api()?;
-    api.steer(execution, "nodes/ask/approve").await?;
-    while !follower.seen.last().is_some_and(|event| is_end(event.kind)) {
-        follower.seen.push(ws.event().await?.1);
-    }
-
-    ensure_gapless(&follower.seen)?;
-    let rising = |pair: &[Event]| pair[0].position < pair[1].position;
-    ensure!(
-        follower.seen.windows(2).all(rising),
-        "positions do not rise"
-    );
-    let stored = api.events(execution, 100).await?;
-    ensure!(serde_json::to_value(&stored)? == serde_json::to_value(&follower.seen)?);
-    let end = api.execution(execution).await?;
-    ensure!(end.status == ExecutionStatus::Completed, "{end:?}");
-    ensure!(
-        end.node_states
-            .iter()
-            .all(|node| node.status == NodeStatus::Completed),
-        "{end:?}"
-    );
-    committed_results_stay(&follower.seen)
-}
-
-/// A node is completed once and started no more after that; its attempts count 1, 2, 3, ...
-fn committed_results_stay(events: &[Event]) -> Result<()> {
-    let mut completed = BTreeMap::new();
-    let mut attempts = BTreeMap::new();
-    for event in events {
-        let Some(node) = &event.node_id else { continue };
-        ensure!(
-            !completed.contains_key(node),
-            "{} after its completion",
-            brief(event)
-        );
-        match event.body()? {
-            EventBody::NodeStarted(body) => {
-                let before = attempts.insert(node.clone(), body.attempt).unwrap_or(0);
-                ensure!(
-                    body.attempt == before + 1,
-                    "{node}: {} after {before}",
-                    body.attempt
-                );
-            }
-            EventBody::NodeCompleted(body) => {
-                ensure!(
-                    attempts.get(node) == Some(&body.attempt),
-                    "{node}: {body:?}"
-                );
-                completed.insert(node.clone(), body);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 async fn approvals_sleeps_and_pauses_still_stand_after_a_kill(database: Database) -> Result<()> {

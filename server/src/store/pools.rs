@@ -3,9 +3,9 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector,
+    DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector,
     sqlx::{
-        self, ConnectOptions, Connection as _, PgConnection,
+        self, ConnectOptions, Connection as _, Executor as _, PgConnection, SqliteConnection,
         postgres::{PgConnectOptions, PgPoolOptions},
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
     },
@@ -82,7 +82,17 @@ fn postgres_pool(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT_TIMEOUT)
-        .after_release(|connection, _| Box::pin(is_fit(connection)))
+        .after_release(|connection, _| {
+            Box::pin(async move { Ok(may_write(connection).await? && is_fit(connection)) })
+        })
+}
+
+/// Whether a session may write. One that was told at its beginning that it may not keeps to that, whatever
+/// its database says later; it is closed, and a new one hears what holds now. Asking also waits for a
+/// rollback that is still on its way.
+async fn may_write(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let asked = sqlx::query_scalar("SELECT current_setting('transaction_read_only') = 'off'");
+    asked.fetch_one(connection).await
 }
 
 fn sqlite_options(path: &Path) -> SqliteConnectOptions {
@@ -105,28 +115,41 @@ async fn sqlite_writer(path: &Path, synchronous: Synchronous) -> Result<Database
             Synchronous::Normal => SqliteSynchronous::Normal,
             Synchronous::Off => SqliteSynchronous::Off,
         });
+    // A pool tries again until its time is up; whoever starts a server wants to know now.
+    let mut first = SqliteConnection::connect_with(&writing)
+        .await
+        .map_err(|error| unwritable(one_line(&error)))?;
+    ensure_writable(&mut first)
+        .await
+        .map_err(|error| unwritable(one_line(&error)))?;
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(CONNECT_TIMEOUT)
-        .after_release(|connection, _| Box::pin(is_fit(connection)))
-        .connect_with(writing)
-        .await
-        .map_err(|error| unwritable(one_line(&error)))?;
-    let pool = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
-    // SQLite opens a file that it may not write without a word; only a write tells.
-    pool.execute_unprepared("BEGIN IMMEDIATE; ROLLBACK;")
-        .await
-        .map_err(|error| unwritable(one_line(&error)))?;
-    Ok(pool)
+        .after_connect(|connection, _| Box::pin(ensure_writable(connection)))
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A rollback may still be on its way.
+                connection.ping().await?;
+                Ok(is_fit(connection))
+            })
+        })
+        .connect_lazy_with(writing);
+    drop(first.close().await);
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+/// SQLite opens a file that it may not write without a word, and never writes by that connection even
+/// when the file may be written again; only a write tells.
+async fn ensure_writable(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    connection.execute("BEGIN IMMEDIATE; ROLLBACK;").await?;
+    Ok(())
 }
 
 /// Whether a connection that comes back may be used again. A transaction whose end failed may still be
 /// open, and whoever came next would find himself inside it; such a connection is closed, which ends the
 /// transaction for certain, and a new one takes its place.
-async fn is_fit<C: sqlx::Connection>(connection: &mut C) -> sqlx::Result<bool> {
-    // A rollback may still be on its way.
-    connection.ping().await?;
-    Ok(!connection.is_in_transaction())
+fn is_fit<C: sqlx::Connection>(connection: &mut C) -> bool {
+    !connection.is_in_transaction()
 }
 
 /// How to connect to the database that `url` names.

@@ -244,7 +244,8 @@ impl PostgresJournal {
             }
         };
         let result = limited(connection.fetch_all(query)).await;
-        if !matches!(result, Err(StoreError::Lost(_))) {
+        // A session that may not write may have been told so when it began, and keeps to that for ever.
+        if !matches!(result, Err(StoreError::Lost(_) | StoreError::Full(_))) {
             self.connection = Some(connection);
         }
         result
