@@ -233,6 +233,8 @@ enum Script {
     Next,
     /// It has been given: what follows are its parameters.
     Given,
+    /// The same, but it begins another shell, which may take its script from the input.
+    Begins,
 }
 
 const ARGUMENT: &str = "in an argument that the command evaluates";
@@ -305,9 +307,9 @@ impl Command {
             }
             Rule::Find => (self.last.starts_with("-exec") || self.last.starts_with("-ok"))
                 .then_some(NAMES_COMMAND),
-            Rule::Shell(script) => {
-                evaluated(script != Script::Given || self.last_is_option_with("c"))
-            }
+            Rule::Shell(script) => evaluated(
+                matches!(script, Script::Unknown | Script::Next) || self.last_is_option_with("c"),
+            ),
             Rule::Interpreter(letters) => {
                 let attached = word.is_option();
                 evaluated(attached || self.last_is_option_with(letters) || self.last == "--eval")
@@ -362,10 +364,17 @@ impl Command {
                     if word.has_option("oO") {
                         self.rule = Rule::Never(ARGUMENT);
                     }
-                } else if *script != Script::Given && word.has_option("oO") {
+                } else if matches!(script, Script::Unknown | Script::Next) && word.has_option("oO")
+                {
                     self.rule = Rule::Never(ARGUMENT);
                 } else if !word.is_option() && !word.splits {
-                    *script = Script::Given;
+                    let mut words = word.literal.split(|c: char| !c.is_ascii_alphanumeric());
+                    let begins = *script == Script::Next && words.any(|w| SHELLS.contains(&w));
+                    *script = match *script {
+                        Script::Begins => Script::Begins,
+                        _ if begins => Script::Begins,
+                        _ => Script::Given,
+                    };
                 }
             }
             Rule::Assigned if word.is_option() => {

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, process::Command as Process};
+use std::{collections::BTreeMap, process::Command as Process, sync::LazyLock};
 
 use minijinja::{Value, context};
 use proptest::prelude::*;
@@ -21,9 +21,17 @@ fn run(shell: &str, script: &str, values: &BTreeMap<String, String>) -> (Vec<u8>
     (output.stdout, executed)
 }
 
+/// The shells there are; `sh` is often one of the others.
 fn shells() -> Vec<&'static str> {
-    let there = |shell: &&str| Process::new(shell).args(["-c", ":"]).output().is_ok();
-    ["sh", "bash", "dash"].into_iter().filter(there).collect()
+    static SHELLS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let there = |shell: &&str| Process::new(shell).args(["-c", ":"]).output().is_ok();
+        let sh = std::fs::canonicalize("/bin/sh").unwrap();
+        let others = ["bash", "dash"]
+            .into_iter()
+            .filter(|shell| !sh.ends_with(shell));
+        std::iter::once("sh").chain(others).filter(there).collect()
+    });
+    SHELLS.clone()
 }
 
 /// Values that would leave a file if any part of them was ever run.
@@ -86,7 +94,7 @@ const GOOD: [&str; 29] = [
 ];
 
 /// Places where a value would be run, evaluated or lost.
-const BAD: [&str; 77] = [
+const BAD: [&str; 82] = [
     "echo 'V'",
     "echo `echo V`",
     "echo \"`echo V`\"",
@@ -108,6 +116,11 @@ const BAD: [&str; 77] = [
     "cat <<V\nEND\n",
     "sh <<END\nV\nEND\n",
     "cat <<END | sh\nV\nEND\n",
+    "( cat <<E\nV\nE\n) | sh",
+    "{ cat <<E\nV\nE\n} | sh",
+    "cat <<E |\nV\nE\nsh",
+    "sh -c sh <<E\nV\nE\n",
+    "echo V | sh -c 'exec bash'",
     "bash <<< V",
     "``eval V",
     "$x eval V",

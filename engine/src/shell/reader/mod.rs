@@ -105,9 +105,8 @@ impl Reader {
         for frame in self.frames.iter_mut().rev() {
             match frame {
                 Frame::List(list) if list.is_passed_by(within) => {
-                    let flows = list.piped.is_some();
-                    list.flow |= flows;
-                    list.flowed |= flows;
+                    list.flow |= list.piped.is_some() || !list.open.is_empty();
+                    list.flowed = true;
                 }
                 Frame::List(list) => {
                     list.word.begun = true;
