@@ -160,17 +160,9 @@ impl App {
     }
 
     async fn recover(&self) -> anyhow::Result<()> {
-        let store = &self.services.store;
-        let mut epochs = store.former_epochs().to_vec();
-        epochs.push(store.epoch().to_owned());
+        let epoch = self.services.store.epoch().to_owned();
         // A retried attempt must not run beside the one a killed server left behind.
-        let kill = move || {
-            epochs
-                .iter()
-                .map(|epoch| orphans::kill_orphans(epoch))
-                .sum::<usize>()
-        };
-        let orphans = web::block(kill).await?;
+        let orphans = web::block(move || orphans::kill_orphans(&epoch)).await?;
         let executions = self.coordinators.recover().await?;
         let test_runs = self.test_runs.recover().await?;
         if orphans + executions + test_runs > 0 {

@@ -114,6 +114,7 @@ async fn fuzz(database: Database, role: Option<Role>) -> Result<Tally> {
         let token = server.token(role.as_str(), role)?;
         client
             .env("LIMELIGHT_FUZZ_TOKEN", &token)
+            .env("LIMELIGHT_FUZZ_SPARE", server.token("spare", role)?)
             .arg("--header")
             .arg(format!("Authorization: Bearer {token}"));
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::future::try_join_all;
 use limelight_protocol::{
-    Event, Execution, ExecutionId, WorkflowId,
+    Event, Execution, ExecutionId, ExecutionSummary, WorkflowId,
     rest::Page,
     ws::{ClientFrame, ServerFrame},
 };
@@ -102,7 +102,7 @@ async fn count_all(server: &Server, count: usize) -> Result<()> {
     let mut ws = WsClient::connect(server).await?;
     ask(&mut ws, "executions").await?;
     let (position, data) = snapshot(&mut ws).await?;
-    let page: Page<Execution> = serde_json::from_str(&data)?;
+    let page: Page<ExecutionSummary> = serde_json::from_str(&data)?;
     let ended = page
         .items
         .iter()

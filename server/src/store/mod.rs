@@ -64,7 +64,6 @@ struct Inner {
     /// Present on SQLite: whoever holds it may write.
     gate: Option<Gate>,
     epoch: String,
-    former_epochs: Vec<String>,
     health: Health,
 }
 
@@ -90,13 +89,6 @@ impl Store {
     #[must_use]
     pub fn epoch(&self) -> &str {
         &self.0.epoch
-    }
-
-    /// Epochs the journal had until this start gave it another; what an earlier process left behind may
-    /// carry them.
-    #[must_use]
-    pub fn former_epochs(&self) -> &[String] {
-        &self.0.former_epochs
     }
 
     /// `sqlite` or `postgresql`.

@@ -77,6 +77,10 @@ impl FromStr for DatabaseUrl {
             // Options such as `?mode=rwc`, as other programs write them, are ours to choose.
             .map(|path| path.split_once('?').map_or(path, |(path, _)| path))
             .filter(|path| !path.is_empty());
+        // SQLite would read these as a URI or as no file, and open another than the one that is locked.
+        if path.is_some_and(|path| path.starts_with("file:") || path.starts_with(':')) {
+            return Err("a SQLite database is named by its path: sqlite:PATH".into());
+        }
         path.map(|path| Self::Sqlite(path.into())).ok_or_else(|| {
             "a database URL begins with sqlite:PATH, postgres:// or postgresql://".into()
         })
@@ -147,11 +151,8 @@ impl Store {
         schema::update(&options).await?;
         let pools = Pools::connect(&options).await?;
         let mut head = ensure_head(&pools.write).await?;
-        let mut former_epochs = Vec::new();
         if let Some(path) = marker {
-            let (marker, former) = check_marker(&pools.write, &mut head, path).await?;
-            journal.mark(marker);
-            former_epochs = former;
+            journal.mark(check_marker(&pools.write, &mut head, path).await?);
         }
         let gate = matches!(options.url, DatabaseUrl::Sqlite(_)).then_some(gate);
         let store = Self(Arc::new(Inner {
@@ -159,7 +160,6 @@ impl Store {
             write: pools.write,
             gate,
             epoch: head.epoch,
-            former_epochs,
             health,
         }));
         Ok((store, journal))
@@ -186,7 +186,6 @@ impl Store {
             write: pools.write,
             // Another process has the other writer; SQLite's own lock is between them.
             gate: None,
-            former_epochs: Vec::new(),
             health: Health::default(),
         })))
     }
@@ -245,18 +244,20 @@ fn new_epoch() -> String {
     new_id().simple().to_string()
 }
 
-/// Gives the journal another epoch where the marker contradicts it; gives the epochs it had.
+/// Gives the journal another epoch where the marker contradicts it.
+///
+/// What carries the mark of an earlier epoch is left alone: it may belong to a server that has the
+/// original of the copy, or whose data folder this was.
 async fn check_marker(
     connection: &Connection,
     head: &mut journal_head::Model,
     path: &Path,
-) -> Result<(Marker, Vec<String>)> {
+) -> Result<Marker> {
     let unwritable = |error: std::io::Error| StoreError::Unwritable {
         path: path.display().to_string(),
         reason: one_line(&error),
     };
     let (mut marker, marked) = Marker::open(path).map_err(unwritable)?;
-    let mut former = Vec::new();
     if marked.contradicts(&head.epoch, head.position as u64) {
         let epoch = new_epoch();
         journal_head::Entity::update_many()
@@ -269,13 +270,12 @@ async fn check_marker(
             "the database is not as this server left it, as when it was put back from a copy: \
              the journal has a new epoch, and clients begin anew"
         );
-        former.push(std::mem::replace(&mut head.epoch, epoch));
-        former.extend(marked.epoch());
+        head.epoch = epoch;
     }
     marker
         .begin(&head.epoch, head.position as u64)
         .map_err(unwritable)?;
-    Ok((marker, former))
+    Ok(marker)
 }
 
 /// The 16 bytes of an identifier, as SQLite keeps them.

@@ -238,8 +238,12 @@ impl Machine {
         self.command(command, None, now, jitter);
     }
 
-    /// Time has passed.
+    /// Time has passed. A timer that comes far too late says that the process stood still; what
+    /// happened outside meanwhile is heard first, so that nobody is called late who was not.
     pub fn wake(&mut self, now: Moment, jitter: f64) {
+        if self.timers.hold_back(now) {
+            return;
+        }
         while let Some(timer) = self.timers.pop_due(now) {
             self.fire(timer, now, jitter);
         }

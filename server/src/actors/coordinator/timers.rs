@@ -9,11 +9,18 @@ use limelight_engine::{Timer, TimerPurpose};
 
 use crate::clock::Moment;
 
+/// A timer that is this late was held up by a process that stood still.
+const STOOD_STILL: Duration = Duration::from_secs(2);
+/// How long what happened meanwhile is waited for.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
 /// What is due when.
 #[derive(Default)]
 pub struct Timers {
     queue: BTreeSet<(Duration, Timer)>,
     by_node: HashMap<(usize, TimerPurpose), (Duration, Timer)>,
+    /// Nothing is due before this.
+    held_until: Option<Duration>,
 }
 
 impl Timers {
@@ -33,7 +40,25 @@ impl Timers {
 
     /// When the next one is due, by the uptime.
     pub fn next_due(&self) -> Option<Duration> {
-        self.queue.first().map(|(due, _)| *due)
+        let (due, _) = self.queue.first()?;
+        Some(self.held_until.map_or(*due, |held| held.max(*due)))
+    }
+
+    /// Puts off what is due when it is so late that the process must have stood still; once for each
+    /// time that it did. Says whether it is put off.
+    pub fn hold_back(&mut self, now: Moment) -> bool {
+        match (self.held_until, self.queue.first()) {
+            (Some(held), _) if now.uptime < held => true,
+            (Some(_), _) => {
+                self.held_until = None;
+                false
+            }
+            (None, Some((due, _))) if now.uptime.saturating_sub(*due) > STOOD_STILL => {
+                self.held_until = Some(now.uptime + CATCH_UP);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes the next one that is due.
@@ -97,6 +122,17 @@ mod tests {
             timers.pop_due(moment(1060 - 3600, 65)),
             Some(timer(0, 1, 1060))
         );
+    }
+
+    #[test]
+    fn what_is_far_too_late_waits_a_moment_once() {
+        let mut timers = Timers::default();
+        timers.set(timer(0, 1, 1005), moment(1000, 5));
+        assert!(!timers.hold_back(moment(1005, 10)));
+        assert!(timers.hold_back(moment(1030, 35)));
+        assert_eq!(timers.next_due(), Some(Duration::from_secs(36)));
+        assert!(!timers.hold_back(moment(1031, 36)));
+        assert_eq!(timers.pop_due(moment(1031, 36)), Some(timer(0, 1, 1005)));
     }
 
     #[test]

@@ -88,6 +88,14 @@ impl Desk {
         moment(self.uptime_s)
     }
 
+    /// Lets the timeout pass.
+    fn time_out(&mut self) -> Moment {
+        self.uptime_s += 5;
+        let now = self.now();
+        self.machine.wake(now, 0.5);
+        now
+    }
+
     fn command(&mut self, command: Command) -> &mut Self {
         let now = self.now();
         self.machine.command(command, None, now, 0.5);
@@ -146,9 +154,7 @@ fn what_was_cancelled_before_its_begin_was_committed_never_begins() {
 fn an_attempt_that_timed_out_before_it_began_leaves_its_slot_to_the_next() {
     let mut desk = Desk::of(COMMAND);
     desk.grant();
-    desk.uptime_s += 60;
-    let now = desk.now();
-    desk.machine.wake(now, 0.5);
+    desk.time_out();
     let jobs = desk.grant().commit();
     let attempts: Vec<_> = jobs.iter().map(|job| job.attempt).collect();
     assert_eq!(attempts, [2]);
@@ -172,9 +178,7 @@ fn a_pause_and_a_resume_before_a_commit_leave_one_request_for_a_slot() {
 fn the_next_attempt_asks_for_a_slot_when_the_one_before_has_ended() {
     let mut desk = Desk::of(COMMAND);
     let first = desk.grant().commit().remove(0);
-    desk.uptime_s += 60;
-    let now = desk.now();
-    desk.machine.wake(now, 0.5);
+    let now = desk.time_out();
     assert!(desk.grant().commit().is_empty());
     assert_eq!(desk.resources.slots.taken(), 1, "its slot was given away");
     drop(first);
@@ -214,6 +218,22 @@ fn a_refusal_waits_for_the_commit_of_what_it_was_decided_on() {
     desk.commit();
     let told = told.try_recv();
     assert!(matches!(told, Ok(Err(ControlError::Rejected(_)))));
+}
+
+#[test]
+fn what_ended_while_the_process_stood_still_is_not_called_late() {
+    let mut desk = Desk::of(COMMAND);
+    let job = desk.grant().commit().remove(0);
+    desk.uptime_s += 60;
+    let now = desk.now();
+    desk.machine.wake(now, 0.5);
+    drop(job);
+    desk.machine.ended(0, 1, Ok(Success::default()), now, 0.5);
+    desk.uptime_s += 1;
+    let later = desk.now();
+    desk.machine.wake(later, 0.5);
+    desk.commit();
+    assert_eq!(desk.machine.run().status(), ExecutionStatus::Completed);
 }
 
 #[test]
