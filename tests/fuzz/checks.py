@@ -32,7 +32,7 @@ BEYOND_DEFINITION_SCHEMA = {
     "not_needed",
     "bad_template",
     "bad_condition",
-    "quoted_template",
+    "misplaced_value",
     "unknown_param",
     "unknown_name",
     "unsupported",

@@ -19,7 +19,6 @@ const WRAPPERS: &[&str] = &[
 /// Commands that take some argument as text of a shell, the name of a variable or a place to read
 /// commands from.
 const EVALUATING: &[&str] = &[
-    ".",
     "alias",
     "bind",
     "compgen",
@@ -36,7 +35,6 @@ const EVALUATING: &[&str] = &[
     "mapfile",
     "read",
     "readarray",
-    "source",
     "trap",
     "typeset",
     "unalias",
@@ -176,6 +174,20 @@ impl Word {
         name.rsplit_once('/').map_or(name, |(_, name)| name)
     }
 
+    /// A pattern that may match a shell, or a name that the system gives to whatever runs.
+    fn may_be_any_program(&self) -> bool {
+        let bracket = self.literal == "[" || self.literal == "[[";
+        !bracket && self.literal.contains(['*', '?', '[']) || self.literal.starts_with("/proc/")
+    }
+
+    /// Whether a file of this name may be the input of the program.
+    fn is_input(&self) -> bool {
+        self.literal == "-"
+            || ["/dev/", "/proc/"]
+                .iter()
+                .any(|at| self.literal.starts_with(at))
+    }
+
     fn is_option(&self) -> bool {
         self.literal.starts_with(['-', '+']) && self.literal.len() > 1
     }
@@ -202,6 +214,8 @@ enum Rule {
     Data,
     /// No argument may hold a value.
     Never(&'static str),
+    /// The same, and it takes a script from a file, which may be its input.
+    Source,
     /// Nor may its input.
     Remote,
     /// Only what is assigned: `export NAME=...`.
@@ -251,6 +265,8 @@ pub(super) struct Command {
     last_value: bool,
     /// A shell's name was an argument; the next may be its `-c`.
     after_shell: bool,
+    /// Which command it is shows only when the script runs: it may be a shell.
+    opaque: bool,
 }
 
 impl Command {
@@ -261,7 +277,7 @@ impl Command {
             Some(rule) => rule,
             // Without it, the next word names the command.
             None if name.splits && name.literal.is_empty() => Rule::Command,
-            None if name.is_literal() => Rule::Data,
+            None if name.is_literal() && !name.may_be_any_program() => Rule::Data,
             // It may be anything: what could be a script to a shell is refused below.
             None => Rule::Shell(Script::Given),
         };
@@ -271,6 +287,7 @@ impl Command {
             last: String::new(),
             last_value: false,
             after_shell: false,
+            opaque: !name.is_literal() || name.may_be_any_program(),
         }
     }
 
@@ -291,7 +308,7 @@ impl Command {
         match self.rule {
             Rule::Data => None,
             Rule::Never(reason) => Some(reason),
-            Rule::Remote => Some(ARGUMENT),
+            Rule::Remote | Rule::Source => Some(ARGUMENT),
             Rule::Assigned => match word.assigns() {
                 Some(name) => evaluated(is_evaluated_variable(name)),
                 None => Some("where it would name a variable"),
@@ -367,6 +384,8 @@ impl Command {
                 } else if matches!(script, Script::Unknown | Script::Next) && word.has_option("oO")
                 {
                     self.rule = Rule::Never(ARGUMENT);
+                } else if *script == Script::Unknown && word.is_input() {
+                    // Its script still comes from the input.
                 } else if !word.is_option() && !word.splits {
                     let mut words = word.literal.split(|c: char| !c.is_ascii_alphanumeric());
                     let begins = *script == Script::Next && words.any(|w| SHELLS.contains(&w));
@@ -385,7 +404,8 @@ impl Command {
             }
             _ => {}
         }
-        self.operand |= operand;
+        let from_input = matches!(self.rule, Rule::Interpreter(_)) && word.is_input();
+        self.operand |= operand && !from_input;
         self.after_shell = SHELLS.contains(&word.program())
             || (self.after_shell && (word.is_option() || word.splits));
         self.last_value = word.value;
@@ -403,11 +423,13 @@ impl Command {
 
     /// Whether what is on its input is taken for a script.
     pub(super) fn reads_script(&self) -> bool {
-        match self.rule {
+        let from_input = match self.rule {
             Rule::Shell(script) => script != Script::Given,
-            Rule::Remote => true,
+            Rule::Remote | Rule::Source => true,
+            Rule::Interpreter(_) => !self.operand,
             _ => false,
-        }
+        };
+        from_input || self.opaque
     }
 }
 
@@ -434,6 +456,7 @@ fn rule(name: &str, in_script: bool) -> Option<Rule> {
         return Some(Rule::Never(ARGUMENT));
     }
     match name {
+        "." | "source" if in_script => Some(Rule::Source),
         "find" => Some(Rule::Find),
         "export" | "readonly" | "local" if in_script => Some(Rule::Assigned),
         "test" | "[" if in_script => Some(Rule::Test),

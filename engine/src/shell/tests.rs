@@ -94,7 +94,7 @@ const GOOD: [&str; 29] = [
 ];
 
 /// Places where a value would be run, evaluated or lost.
-const BAD: [&str; 82] = [
+const BAD: [&str; 97] = [
     "echo 'V'",
     "echo `echo V`",
     "echo \"`echo V`\"",
@@ -122,6 +122,21 @@ const BAD: [&str; 82] = [
     "sh -c sh <<E\nV\nE\n",
     "echo V | sh -c 'exec bash'",
     "bash <<< V",
+    ". /dev/stdin <<E\nV\nE\n",
+    "command . /dev/stdin <<E\nV\nE\n",
+    "bash /dev/stdin <<E\nV\nE\n",
+    "sh -e - <<E\nV\nE\n",
+    "{ sh; } <<E\nV\nE\n",
+    "( sh ) <<E\nV\nE\n",
+    "if true; then sh; fi <<E\nV\nE\n",
+    "while true; do sh; break; done <<E\nV\nE\n",
+    "\"$SHELL\" <<E\nV\nE\n",
+    "S=sh; $S <<E\nV\nE\n",
+    "python3 <<E\nV\nE\n",
+    "perl - <<E\nV\nE\n",
+    "/bin/[d]ash -c V",
+    "/proc/self/exe -c V",
+    "echo V | $SHELL",
     "``eval V",
     "$x eval V",
     "${x}eval V",

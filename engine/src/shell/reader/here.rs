@@ -2,7 +2,8 @@
 
 use super::{
     IN_HERE, MAX_DELIMITER, MAX_OPEN, Reader,
-    state::{Frame, Here, Pending},
+    list::READ_BY_SHELL,
+    state::{Frame, Here, Pending, Stage},
 };
 
 impl Reader {
@@ -59,6 +60,11 @@ impl Reader {
             };
             return;
         }
+        // That of a compound command is the input of every command within.
+        let refusal = match self.list() {
+            Some(list) if list.stage == Stage::Closed && list.script_inside => Some(READ_BY_SHELL),
+            _ => None,
+        };
         let here = Here {
             delimiter: text,
             strip_tabs,
@@ -66,7 +72,7 @@ impl Reader {
             line: String::new(),
             line_has_more: false,
             dollar: false,
-            refusal: None,
+            refusal,
         };
         match self.list() {
             Some(list) if begun && list.here.len() < MAX_OPEN => list.here.push(here),

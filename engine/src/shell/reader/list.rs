@@ -6,6 +6,8 @@ use super::{
 };
 use crate::shell::command::{Command, Word};
 
+pub(super) const READ_BY_SHELL: &str = "in a here-document that is read by a shell";
+
 impl Reader {
     pub(super) fn in_list(&mut self, c: char) {
         let Some(list) = self.list() else { return };
@@ -132,6 +134,7 @@ impl Reader {
         self.end_command(false);
         let Some(list) = self.list() else { return };
         let closed = list.in_brackets && list.open.is_empty() && list.here.is_empty();
+        let script_inside = list.script_inside;
         if self.frames.len() == 1 || !closed {
             self.lose();
             return;
@@ -139,6 +142,7 @@ impl Reader {
         self.frames.pop();
         if let Some(list) = self.list() {
             list.flow |= flow;
+            list.script_inside |= script_inside;
         }
     }
 
@@ -248,9 +252,11 @@ impl Reader {
         let reads_script = list.command.take().is_some_and(|c| c.reads_script());
         if reads_script {
             for here in &mut list.here {
-                here.refusal = Some("in a here-document that is read by a shell");
+                here.refusal = Some(READ_BY_SHELL);
             }
         }
+        list.script_inside |= reads_script;
+        list.script_inside &= list.in_brackets || !list.open.is_empty();
         let fault = reads_script && list.piped.is_some() && list.flow;
         if !into_pipe {
             let open = list.open.len();

@@ -47,6 +47,8 @@ pub(super) struct List {
     pub(super) flowed: bool,
     /// Commands read from a pipe, begun with so many compound commands open.
     pub(super) piped: Option<usize>,
+    /// Whether a command within a compound one takes its input for a script.
+    pub(super) script_inside: bool,
     /// Whether the current command has a word.
     pub(super) begun: bool,
     /// Whether the last character was `;`, or `|`.
@@ -125,6 +127,7 @@ impl List {
             flow: false,
             flowed: false,
             piped,
+            script_inside: false,
             begun: false,
             semicolon: false,
             bar: false,
