@@ -374,6 +374,7 @@ impl Command {
                     return None;
                 }
             }
+            Rule::Shell(Script::Begins) => {}
             Rule::Shell(script) => {
                 if word.has_option("c") {
                     *script = Script::Next;
@@ -389,10 +390,10 @@ impl Command {
                 } else if !word.is_option() && !word.splits {
                     let mut words = word.literal.split(|c: char| !c.is_ascii_alphanumeric());
                     let begins = *script == Script::Next && words.any(|w| SHELLS.contains(&w));
-                    *script = match *script {
-                        Script::Begins => Script::Begins,
-                        _ if begins => Script::Begins,
-                        _ => Script::Given,
+                    *script = if begins {
+                        Script::Begins
+                    } else {
+                        Script::Given
                     };
                 }
             }

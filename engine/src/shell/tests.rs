@@ -94,7 +94,7 @@ const GOOD: [&str; 29] = [
 ];
 
 /// Places where a value would be run, evaluated or lost.
-const BAD: [&str; 97] = [
+const BAD: [&str; 98] = [
     "echo 'V'",
     "echo `echo V`",
     "echo \"`echo V`\"",
@@ -120,6 +120,7 @@ const BAD: [&str; 97] = [
     "{ cat <<E\nV\nE\n} | sh",
     "cat <<E |\nV\nE\nsh",
     "sh -c sh <<E\nV\nE\n",
+    "sh -c sh -c cat <<E\nV\nE\n",
     "echo V | sh -c 'exec bash'",
     "bash <<< V",
     ". /dev/stdin <<E\nV\nE\n",
