@@ -15,13 +15,13 @@ use super::body::Content;
 use crate::error::ApiError;
 
 /// Longest name somebody gives to something, characters.
-const LONGEST_NAME: usize = 200;
+pub(super) const LONGEST_NAME: usize = 200;
 /// Most labels of an execution.
-const MOST_LABELS: usize = 32;
-/// Longest name of a label, bytes.
-const LONGEST_LABEL: usize = 64;
-/// Longest value of a label, bytes.
-const LONGEST_LABEL_VALUE: usize = 256;
+pub(super) const MOST_LABELS: usize = 32;
+/// Longest name of a label, characters.
+pub(super) const LONGEST_LABEL: usize = 64;
+/// Longest value of a label, characters.
+pub(super) const LONGEST_LABEL_VALUE: usize = 256;
 /// All parameters of an execution as JSON, bytes.
 const LARGEST_PARAMS: usize = 256 * 1024;
 /// Values in them, counted at every depth: each costs memory beyond its text.
@@ -66,14 +66,14 @@ fn labels(faults: &mut Vec<Fault>, labels: &BTreeMap<String, String>) {
         return;
     }
     for (name, value) in labels {
-        if name.is_empty() || name.len() > LONGEST_LABEL {
-            let message = format!("names of labels have 1 to {LONGEST_LABEL} bytes");
+        if name.is_empty() || name.chars().count() > LONGEST_LABEL {
+            let message = format!("names of labels have 1 to {LONGEST_LABEL} characters");
             faults.push(fault("labels", "label_name", message));
             continue;
         }
         let path = format!("labels.{name}");
-        if value.len() > LONGEST_LABEL_VALUE {
-            let message = format!("may have {LONGEST_LABEL_VALUE} bytes");
+        if value.chars().count() > LONGEST_LABEL_VALUE {
+            let message = format!("may have {LONGEST_LABEL_VALUE} characters");
             faults.push(fault(&path, "too_long", message));
         }
         no_controls(faults, &path, name);

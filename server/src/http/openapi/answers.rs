@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::super::content;
 use crate::{auth::protect::Access, error::PROBLEM_JSON};
 
 /// Reusable parts that attributes cannot spell.
@@ -38,12 +39,16 @@ const WITHOUT_STORE: [&str; 8] = [
 /// Operations that change nothing although their method might.
 const READING: [&str; 1] = ["/api/workflows/validate"];
 
+/// Text without control characters (Unicode, category Cc).
+const NO_CONTROLS: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+
 /// Completes a description that was generated from the handlers.
 pub fn complete(api: &mut Value) {
     let components: Value = parsed(COMPONENTS);
     insert(&mut api["components"], "securitySchemes", &components);
     insert(&mut api["components"], "headers", &components);
     add_schemas(&mut api["components"]["schemas"]);
+    limit_starts(&mut api["components"]["schemas"]);
     refuse_unknown_fields(&mut api["components"]["schemas"]["Login"]);
     merge(&mut api["paths"], parsed(SURROUNDINGS));
     let closed = json!([{"bearer": []}, {"session": []}]);
@@ -211,6 +216,23 @@ fn add_schemas(schemas: &mut Value) {
             inline(schema, &parts);
             schemas[name] = schema.take();
         }
+    }
+}
+
+/// What an execution may be called and labelled, see [`content`].
+fn limit_starts(schemas: &mut Value) {
+    let text = |longest: usize| json!({"maxLength": longest, "pattern": NO_CONTROLS});
+    for body in ["Execute", "StartRun"] {
+        let fields = &mut schemas[body]["properties"];
+        merge(&mut fields["name"], text(content::LONGEST_NAME));
+        let mut label = text(content::LONGEST_LABEL);
+        merge(&mut label, json!({"type": "string", "minLength": 1}));
+        fields["labels"]["propertyNames"] = label;
+        fields["labels"]["maxProperties"] = json!(content::MOST_LABELS);
+        merge(
+            &mut fields["labels"]["additionalProperties"],
+            text(content::LONGEST_LABEL_VALUE),
+        );
     }
 }
 
